@@ -1,0 +1,5 @@
+"""``python -m scepfix``."""
+
+from scepfix.cli.main import run
+
+raise SystemExit(run())

@@ -1,0 +1,16 @@
+"""``scepfix completion SHELL``: print the completion script (made by click)."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+
+@click.command(epilog="Example:  scepfix completion bash > ~/.local/share/bash-completion/completions/scepfix")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the completion script of SHELL on standard output."""
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(ctx.find_root().command, {}, "scepfix", "_SCEPFIX_COMPLETE").source())

@@ -1,0 +1,105 @@
+"""What every command shares: the global options, and how a document, a text or an error is printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from scepfix.domain.errors import ScepfixError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass
+class Shared:
+    """The global options; each may stand before or after the verb."""
+
+    as_json: bool = False
+    config: str | None = None
+    color: bool | None = None
+
+    def print_document(self, kind: str, document: dict[str, Any]) -> None:
+        """Given the kind (``diagnosis``, …) and its fields, print the one JSON document, schema first."""
+        whole = {"schema": f"scepfix/{kind}/{SCHEMA_VERSION}", **document}
+        sys.stdout.write(json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def print_text(self, text: str) -> None:
+        """Print text for a person; colour codes are dropped unless stdout is a terminal that wants them."""
+        click.echo(text, color=self.wants_color(sys.stdout))
+
+    def print_error(self, error: ScepfixError) -> None:
+        """Print an error: a document with --json, else lines on stderr."""
+        if self.as_json:
+            self.print_document(
+                "error",
+                {"code": error.code, "message": error.message, "where": error.where, "hint": error.hint},
+            )
+            return
+        click.echo(render_error(error), err=True, color=self.wants_color(sys.stderr))
+
+    def wants_color(self, stream: Any) -> bool:
+        """NO_COLOR and --no-color win; else only a terminal gets colour (https://no-color.org)."""
+        if self.color is False or os.environ.get("NO_COLOR"):
+            return False
+        return bool(stream.isatty())
+
+
+def render_error(error: ScepfixError) -> str:
+    """Given an error, return what a person reads: where, what, what next."""
+    place = f"{error.where}: " if error.where else ""
+    lines = [click.style("error: ", fg="red", bold=True) + f"{place}{error.message}"]
+    if error.hint:
+        lines.append(click.style("hint:  ", bold=True) + error.hint)
+    return "\n".join(lines)
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    shared: Shared = ctx.ensure_object(Shared)
+    if value in (None, False):
+        return value
+    if param.name == "as_json":
+        shared.as_json = True
+    elif param.name == "config":
+        shared.config = value
+    elif param.name == "no_color":
+        shared.color = False
+    return value
+
+
+def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the global options; their values land in the Shared object."""
+    for option in (
+        click.option(
+            "--no-color",
+            is_flag=True,
+            expose_value=False,
+            callback=_remember,
+            is_eager=True,
+            help="Plain text even on a terminal.",
+        ),
+        click.option(
+            "--config",
+            metavar="FILE",
+            expose_value=False,
+            callback=_remember,
+            is_eager=True,
+            help="Settings file (default: scepfix/config.yml in the XDG configuration folder).",
+        ),
+        click.option(
+            "--json",
+            "as_json",
+            is_flag=True,
+            expose_value=False,
+            callback=_remember,
+            is_eager=True,
+            help="Print exactly one JSON document on standard output.",
+        ),
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,96 @@
+"""The ``scepfix`` command: the table of verbs, the way in and the exit code."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from scepfix.cli.context import Shared, shared_options
+from scepfix.domain.errors import Exit, ScepfixError, UsageError
+
+#: verb -> (module:object, one line for --help). Modules load only when their verb is used.
+VERBS = {
+    "diagnose": ("scepfix.cli.diagnose:diagnose", "Name the fault from logs, certificates, profiles and evidence."),
+    "certificate": ("scepfix.cli.certificate:certificate", "Inspect certificates as Device Access sees them."),
+    "profile": ("scepfix.cli.profile:profile", "Check a SCEP profile."),
+    "faults": ("scepfix.cli.faults:faults", "List and explain the faults scepfix can name."),
+    "completion": ("scepfix.cli.completion:completion", "Print the completion script of a shell."),
+}
+
+
+class Verbs(click.Group):
+    """A group that imports a verb's module only when it is called, and names the near miss."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in VERBS:
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"verbs: {', '.join(VERBS)}"
+            raise UsageError("unknown-verb", f"there is no verb {args[0]!r}", hint=hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, help_line) for verb, (_, help_line) in VERBS.items()])
+
+
+@click.group(
+    cls=Verbs,
+    name="scepfix",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 verdict reached, 2 bad usage or unreadable input, 3 undetermined, 5 mixed. "
+    "All of them: docs/command-line.md.",
+)
+@click.version_option(package_name="scepfix", message="scepfix %(version)s")
+@shared_options
+def scepfix() -> None:
+    """Say why an Okta Desktop MFA recovery PIN is refused, and what repairs it.
+
+    \b
+    Examples:
+      scepfix diagnose OktaDeviceAccess.log
+      scepfix diagnose sysdiagnose.tar.gz --symptom generating-fails
+      pbpaste | scepfix diagnose -
+      scepfix certificate inspect device.pem
+      scepfix profile check okta-scep.mobileconfig
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Given the arguments (default: the process's), run the command and return its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    shared = Shared(as_json="--json" in arguments, color=False if "--no-color" in arguments else None)
+    try:
+        code = scepfix.main(arguments, prog_name="scepfix", standalone_mode=False, obj=shared)
+        sys.stdout.flush()
+        return int(code or 0)
+    except ScepfixError as error:
+        shared.print_error(error)
+        return int(error.exit)
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "scepfix"
+        shared.print_error(UsageError("usage", error.format_message(), where=where, hint=f"see {where} --help"))
+        return int(Exit.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; nothing was changed. Run the same command again.", err=True)
+        return int(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader (head, less) went away; a second write at shutdown must not raise again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(Exit.FAILED)

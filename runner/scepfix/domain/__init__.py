@@ -1,0 +1,1 @@
+"""The nouns: evidence, certificate, profile, fault, diagnosis, errors. Pure: no I/O, no clock."""

@@ -1,0 +1,1 @@
+"""Evidence in, verdicts out: diagnosis, certificate and profile judgement. Pure: no I/O, no clock."""
