@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
 
 @click.command(epilog="Example:  scepfix completion bash > ~/.local/share/bash-completion/completions/scepfix")
@@ -11,6 +11,5 @@ from click.shell_completion import get_completion_class
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script of SHELL on standard output."""
-    kind = get_completion_class(shell)
-    assert kind is not None
-    click.echo(kind(ctx.find_root().command, {}, "scepfix", "_SCEPFIX_COMPLETE").source())
+    kinds: dict[str, type[ShellComplete]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
+    click.echo(kinds[shell](ctx.find_root().command, {}, "scepfix", "_SCEPFIX_COMPLETE").source())

@@ -36,10 +36,7 @@ class Shared:
     def print_error(self, error: ScepfixError) -> None:
         """Print an error: a document with --json, else lines on stderr."""
         if self.as_json:
-            self.print_document(
-                "error",
-                {"code": error.code, "message": error.message, "where": error.where, "hint": error.hint},
-            )
+            self.print_document("error", error.as_document())
             return
         click.echo(render_error(error), err=True, color=self.wants_color(sys.stderr))
 

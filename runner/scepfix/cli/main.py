@@ -94,3 +94,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) went away; a second write at shutdown must not raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(Exit.FAILED)
+    except Exception as error:
+        if os.environ.get("SCEPFIX_TRACEBACK"):
+            raise
+        # A traceback shows values, and a value may be a secret: only the kind of the error is told.
+        shared.print_error(
+            ScepfixError(
+                "internal",
+                f"scepfix itself failed ({type(error).__name__})",
+                hint="please report it, with the command; SCEPFIX_TRACEBACK=1 shows where",
+            )
+        )
+        return int(Exit.FAILED)

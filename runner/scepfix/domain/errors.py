@@ -32,6 +32,10 @@ class ScepfixError(Exception):
         self.where = where
         self.hint = hint
 
+    def as_document(self) -> dict[str, str]:
+        """Return the JSON form of an error in the contract."""
+        return {"code": self.code, "message": self.message, "where": self.where, "hint": self.hint}
+
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.code, self.message, self.where, self.hint))
 

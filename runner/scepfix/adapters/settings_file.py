@@ -1,0 +1,78 @@
+"""Finds and reads the settings file and the fault catalogues it names."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from scepfix.adapters.small_files import unreadable
+from scepfix.domain.errors import UsageError
+from scepfix.domain.fault import Catalogue
+from scepfix.parsers import located_yaml
+from scepfix.parsers.fault_catalogue import read_catalogue
+from scepfix.parsers.settings import SettingsFile, read_settings
+
+_LARGEST_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSettings:
+    """Implements service.ports.Settings: paths are absolute, the catalogue is read."""
+
+    ways_in: tuple[str, ...]
+    catalogue: Catalogue
+    issuer_files: tuple[str, ...]
+    unpacked_bytes: int
+
+
+def load_settings(path: str | None) -> SiteSettings:
+    """Given the file that --config names (None: the default place, which may be empty), return the settings.
+
+    Raise UsageError with file, line and key for everything that is wrong in it or in the catalogue it names.
+    """
+    file = Path(path) if path else _default_place()
+    if path is None and not file.is_file():
+        found = SettingsFile()
+    else:
+        found = read_settings(located_yaml.parse(_text(file), str(file)))
+    shipped = files("scepfix.rules").joinpath("faults.yml").read_text("utf-8")
+    site = None
+    if found.catalogue is not None:
+        catalogue = _beside(file, found.catalogue)
+        site = located_yaml.parse(_text(catalogue), str(catalogue))
+    return SiteSettings(
+        ways_in=found.ways_in,
+        catalogue=read_catalogue(located_yaml.parse(shipped, "faults.yml"), site),
+        issuer_files=tuple(str(_beside(file, issuer)) for issuer in found.issuer_certificates),
+        unpacked_bytes=found.unpacked_mib * 1024 * 1024,
+    )
+
+
+def _default_place() -> Path:
+    """XDG Base Directory Specification: $XDG_CONFIG_HOME, else ~/.config; a relative value is ignored."""
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path("~/.config").expanduser()) / "scepfix" / "config.yml"
+
+
+def _beside(file: Path, name: str) -> Path:
+    return file.parent / Path(name).expanduser()
+
+
+def _text(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(_LARGEST_BYTES + 1)
+        if len(data) > _LARGEST_BYTES:
+            raise UsageError(
+                "settings", "far larger than any settings file", where=str(file), hint="is it the right file?"
+            )
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError("settings", "this is no UTF-8 text", where=str(file), hint="save it as UTF-8") from error
+    except (OSError, ValueError) as error:
+        wrong = unreadable(str(file), error)
+        raise UsageError(
+            "settings", wrong.message, where=wrong.where, hint="check --config, and the names in it"
+        ) from error

@@ -1,0 +1,226 @@
+"""How an inspection of certificates is shown: the JSON document of the contract, and text for a ticket or a call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from scepfix.domain.certificate import Certificate, ListingKind
+from scepfix.domain.evidence import rfc3339
+from scepfix.domain.inert import visible
+from scepfix.rules.certificate import Level, Verdict, is_marked_leaf
+from scepfix.rules.certificate_comparison import Comparison
+from scepfix.service.inspect_certificates import InputStatus, InspectedCertificate, InspectedInput, Inspection
+
+_INDENT = "  "
+_LABEL_WIDTH = 14
+#: A keychain holds dozens; who wants all takes --json.
+_OTHERS_SHOWN = 10
+
+
+def as_document(inspection: Inspection) -> dict[str, Any]:
+    """Return the fields of the ``certificates`` document; absent key usages are empty lists and said in a note."""
+    document: dict[str, Any] = {
+        "at": rfc3339(inspection.at),
+        "certificates": [_certificate_document(one) for one in inspection.certificates],
+        "inputs": [_input_document(each) for each in inspection.inputs],
+    }
+    if inspection.comparison:
+        document["comparison"] = _comparison_document(inspection.comparison)
+    return document
+
+
+def _certificate_document(one: InspectedCertificate) -> dict[str, Any]:
+    certificate, found = one.found.certificate, one.found
+    return {
+        "source": one.source,
+        "place": visible(found.place),
+        "line": found.line,
+        "store": visible(found.store) or None,
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "serial_number": certificate.serial_number,
+        "not_before": rfc3339(certificate.not_before),
+        "not_after": rfc3339(certificate.not_after),
+        "sha256": certificate.sha256,
+        "sha1": certificate.sha1,
+        "key": {"type": certificate.key_type, "bits": certificate.key_bits},
+        "private_key": found.private_key,
+        "key_usage": list(certificate.key_usage or ()),
+        "extended_key_usage": list(certificate.extended_key_usage or ()),
+        "alternative_names": list(certificate.alternative_names),
+        "is_ca": certificate.is_ca,
+        "device_access_marker": certificate.marker,
+        "findings": [
+            {"code": finding.code, "level": finding.level.value, "message": visible(finding.message)}
+            for finding in one.judgement.findings
+        ],
+        "notes": [visible(note) for note in one.judgement.notes],
+        "verdict": one.judgement.verdict.value,
+    }
+
+
+def _input_document(each: InspectedInput) -> dict[str, Any]:
+    listing = each.file.listing if each.file else None
+    return {
+        "source": each.source,
+        "status": each.status.value,
+        "format": each.file.format if each.file else None,
+        "certificates": len(each.certificates),
+        "listing": {"kind": listing.kind.value, "canary_seen": listing.canary_seen, "complete": listing.complete}
+        if listing
+        else None,
+        "problems": [
+            {"code": problem.code, "message": visible(problem.message), "where": visible(problem.place)}
+            for problem in (each.file.problems if each.file else ())
+        ],
+        "warnings": list(each.file.warnings) if each.file else [],
+        "error": {
+            "code": each.error.code,
+            "message": each.error.message,
+            "where": each.error.where,
+            "hint": each.error.hint,
+        }
+        if each.error
+        else None,
+    }
+
+
+def _comparison_document(comparison: Comparison) -> dict[str, Any]:
+    def brief(certificates: tuple[Certificate, ...]) -> list[dict[str, str]]:
+        return [{"serial_number": one.serial_number, "sha256": one.sha256} for one in certificates]
+
+    return {
+        "proved_new": comparison.proved_new.value,
+        "proved_gone": comparison.proved_gone.value,
+        "reasons": [visible(reason) for reason in comparison.reasons],
+        "gone": brief(comparison.gone),
+        "stayed": brief(comparison.stayed),
+        "new": brief(comparison.new),
+    }
+
+
+def as_text(inspection: Inspection) -> str:
+    """Return what a person reads: the answer in the first line, then the facts, then what could not be read."""
+    certificates = inspection.certificates
+    marked = [one for one in certificates if is_marked_leaf(one.found.certificate)]
+    shown = marked or (list(certificates) if len(certificates) == 1 else [])
+    others = [one for one in certificates if one not in shown]
+    lines = [_headline(inspection, shown)]
+    for one in shown:
+        lines += ["", *_block(one, with_answer=len(shown) > 1)]
+    if others:
+        lines += ["", f"{'Other certificates' if shown else 'Certificates'} (not for Device Access, never counted)"]
+        lines += [f"{_INDENT}{_one_line(one)}" for one in others[:_OTHERS_SHOWN]]
+        if len(others) > _OTHERS_SHOWN:
+            lines.append(f"{_INDENT}and {len(others) - _OTHERS_SHOWN} more; --json lists all")
+    if inspection.comparison:
+        lines += ["", *_comparison_lines(inspection.comparison)]
+    about_inputs = [line for each in inspection.inputs for line in _input_lines(each)]
+    return "\n".join([*lines, *([""] if about_inputs else []), *about_inputs])
+
+
+def _headline(inspection: Inspection, shown: list[InspectedCertificate]) -> str:
+    usable = [one for one in shown if one.judgement.verdict is Verdict.USABLE]
+    if usable:
+        which = f" ({len(usable)} of {len(shown)} with the marker)" if len(shown) > 1 else ""
+        return _green("usable for Device Access") + which
+    if shown:
+        newest = max(shown, key=lambda one: one.found.certificate.not_before)
+        return f"{_red('NOT usable for Device Access')}: {_reason(newest)}"
+    if any(each.status is InputStatus.NO_ANSWER for each in inspection.inputs):
+        return f"{_yellow('no answer')}: no certificate with the marker, but the listing proves no absence"
+    return f"{_red('NOT usable for Device Access')}: none of {len(inspection.certificates)} certificates has the marker"
+
+
+def _reason(one: InspectedCertificate) -> str:
+    errors = [finding.message for finding in one.judgement.findings if finding.level is Level.ERROR]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return visible(errors[0]) + more
+
+
+def _block(one: InspectedCertificate, *, with_answer: bool) -> Iterator[str]:
+    certificate, found = one.found.certificate, one.found
+    if with_answer:
+        usable = one.judgement.verdict is Verdict.USABLE
+        yield _green("usable") if usable else f"{_red('NOT usable')}: {_reason(one)}"
+    bits = f" {certificate.key_bits}" if certificate.key_bits else ""
+    private = {True: "private key there", False: "private key missing", None: "private key not known"}
+    yield _fact("found in", f"{one.source}, {visible(found.place)}")
+    if found.store:
+        yield _fact("store", visible(found.store))
+    yield _fact("subject", certificate.subject or "(empty)")
+    yield _fact("issuer", certificate.issuer or "(empty)")
+    yield _fact("serial number", certificate.serial_number)
+    yield _fact("valid", f"{rfc3339(certificate.not_before)} to {rfc3339(certificate.not_after)}")
+    yield _fact("marker", "yes" if certificate.marker else "no")
+    yield _fact("key", f"{certificate.key_type}{bits}, {private[found.private_key]}")
+    yield _fact("key usage", _usages(certificate.key_usage))
+    yield _fact("extended", _usages(certificate.extended_key_usage))
+    if certificate.alternative_names:
+        yield _fact("also named", ", ".join(certificate.alternative_names))
+    yield _fact("SHA-256", certificate.sha256)
+    yield _fact("SHA-1", certificate.sha1)
+    for finding in one.judgement.findings:
+        color = "red" if finding.level is Level.ERROR else "yellow"
+        label = click.style(f"{finding.level.value:<{_LABEL_WIDTH}}", fg=color)
+        yield f"{_INDENT}{label}{visible(finding.message)} [{finding.code}]"
+    for note in one.judgement.notes:
+        yield _fact("note", visible(note))
+
+
+def _usages(usages: tuple[str, ...] | None) -> str:
+    return "not restricted" if usages is None else ", ".join(usages) or "(empty)"
+
+
+def _one_line(one: InspectedCertificate) -> str:
+    certificate = one.found.certificate
+    kind = "CA" if certificate.is_ca else "no marker"
+    return f"{certificate.subject or '(empty subject)'}, serial number {certificate.serial_number}, {kind}"
+
+
+def _comparison_lines(comparison: Comparison) -> Iterator[str]:
+    color = {"yes": _green, "no": _red, "unknown": _yellow}
+    answer = color[comparison.proved_new.value](comparison.proved_new.value)
+    yield f"Issued anew since the earlier file: {answer}: {visible('; '.join(comparison.reasons))}"
+    for label, certificates in (("gone", comparison.gone), ("stayed", comparison.stayed), ("new", comparison.new)):
+        yield _fact(label, ", ".join(one.serial_number for one in certificates) or "none")
+
+
+def _input_lines(each: InspectedInput) -> Iterator[str]:
+    if each.error:
+        hint = f" ({each.error.hint})" if each.error.hint else ""
+        yield f"{_red('not read')}  {each.source}: {each.error.message}{hint}"
+        return
+    if each.file is None:
+        return
+    for warning in each.file.warnings:
+        yield f"{_red('warning')}  {each.source}: {warning}"
+    for problem in each.file.problems:
+        yield f"{_yellow('not read')}  {each.source}, {visible(problem.place)}: {visible(problem.message)}"
+    listing = each.file.listing
+    if listing and not listing.complete:
+        reason = "a part of it could not be read"
+        if not each.certificates:
+            reason = "it is empty"
+        elif listing.kind is ListingKind.KEYCHAIN and not listing.canary_seen:
+            reason = "it has none of the certificates that every System keychain holds"
+        yield f"{_yellow('no answer')}  {each.source}: {reason}; what is not in it may still be on the device"
+
+
+def _fact(label: str, value: str) -> str:
+    return f"{_INDENT}{label:<{_LABEL_WIDTH}}{value}"
+
+
+def _green(text: str) -> str:
+    return click.style(text, fg="green", bold=True)
+
+
+def _red(text: str) -> str:
+    return click.style(text, fg="red", bold=True)
+
+
+def _yellow(text: str) -> str:
+    return click.style(text, fg="yellow", bold=True)

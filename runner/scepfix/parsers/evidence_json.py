@@ -1,0 +1,150 @@
+"""The JSON form of Evidence, as `diagnose --json` prints it and `--evidence FILE` reads it (docs/evidence.md)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from scepfix.domain.errors import InputError
+from scepfix.domain.evidence import SAYS, Evidence, Fact, Witness
+from scepfix.domain.inert import visible
+from scepfix.parsers.schema import near
+
+_KEYS = ("witness", "source", "line", "byte_offset", "sha256", "observed_at", "quote", "says", "facts")
+_SITE_SIGN = re.compile(r"site\.[a-z][a-z0-9-]*")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+
+
+def parse_evidence(data: bytes, name: str) -> list[Evidence]:
+    """Given the bytes of a JSON array of Evidence and its name, return the Evidence.
+
+    ``witness`` and ``says`` are required; what else is missing is null. Raise InputError that lists each wrong
+    object and key.
+    """
+    try:
+        document = json.loads(data.decode("utf-8-sig"), parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise InputError("evidence", "this is no UTF-8 text", where=name, hint=_HINT) from error
+    except json.JSONDecodeError as error:
+        raise InputError(
+            "evidence", f"this is no JSON: {error.msg}", where=f"{name}:{error.lineno}", hint=_HINT
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError("evidence", "this is no JSON that can be read", where=name, hint=_HINT) from error
+    if isinstance(document, dict) and isinstance(document.get("evidence"), list):
+        document = document["evidence"]
+    if not isinstance(document, list):
+        raise InputError("evidence", "expected an array of evidence objects", where=name, hint=_HINT)
+    problems: list[str] = []
+    evidence = [
+        found for index, item in enumerate(document) if (found := _one(item, f"[{index}]", problems)) is not None
+    ]
+    if problems:
+        raise InputError("evidence", "; ".join(problems[:20]), where=name, hint=_HINT)
+    return evidence
+
+
+_HINT = "the form is in docs/evidence.md; `scepfix faults list --evidence` lists the ids"
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _one(item: object, place: str, problems: list[str]) -> Evidence | None:
+    if not isinstance(item, dict):
+        problems.append(f"{place}: expected an object, found {type(item).__name__}")
+        return None
+    before = len(problems)
+    for key in item:
+        if key not in _KEYS:
+            problems.append(f"{place}.{visible(key)}: unknown key{near(key, _KEYS)}")
+    witness = item.get("witness")
+    if witness not in list(Witness):
+        problems.append(f"{place}.witness: {_shown(witness)} is no witness; known: {', '.join(Witness)}")
+    says = item.get("says")
+    if not isinstance(says, str) or (says not in SAYS and not _SITE_SIGN.fullmatch(says)):
+        problems.append(f"{place}.says: {_shown(says)} is no id{near(str(says), SAYS)}")
+    line = _number(item.get("line"), f"{place}.line", 1, problems)
+    byte_offset = _number(item.get("byte_offset"), f"{place}.byte_offset", 0, problems)
+    sha256 = item.get("sha256")
+    if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+        problems.append(f"{place}.sha256: {_shown(sha256)} is no SHA-256 in hex")
+    observed_at = _moment(item.get("observed_at"), f"{place}.observed_at", problems)
+    texts = {key: item.get(key) or "" for key in ("source", "quote")}
+    for key, text in texts.items():
+        if not isinstance(text, str):
+            problems.append(f"{place}.{key}: {_shown(text)} is no text")
+    facts = _facts(item.get("facts"), f"{place}.facts", problems)
+    if len(problems) > before:
+        return None
+    return Evidence(
+        witness=Witness(str(witness)),
+        source=visible(str(texts["source"])),
+        says=str(says),
+        line=line,
+        byte_offset=byte_offset,
+        sha256=sha256.lower() if isinstance(sha256, str) else None,
+        observed_at=observed_at,
+        quote=visible(str(texts["quote"])),
+        facts=facts,
+    )
+
+
+def _number(value: object, place: str, least: int, problems: list[str]) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+        return value
+    problems.append(f"{place}: {_shown(value)} is no whole number from {least}")
+    return None
+
+
+def _moment(value: object, place: str, problems: list[str]) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+        if found is not None and found.tzinfo is not None and found.utcoffset() is not None:
+            found.timestamp()
+            return found
+    except (ValueError, OverflowError):
+        pass
+    problems.append(f"{place}: {_shown(value)} is no RFC 3339 time with a zone, such as 2026-11-24T09:30:00Z")
+    return None
+
+
+def _facts(value: object, place: str, problems: list[str]) -> Mapping[str, Fact]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        problems.append(f"{place}: expected an object, found {type(value).__name__}")
+        return {}
+    facts: dict[str, Fact] = {}
+    for key, fact in value.items():
+        if not _is_fact(fact):
+            problems.append(
+                f"{place}.{visible(key)}: expected a text, number, truth value, null, or a flat list of these"
+            )
+        else:
+            facts[visible(key)] = _inert(fact)
+    return facts
+
+
+def _is_fact(value: object) -> bool:
+    parts = value if isinstance(value, list) else value.values() if isinstance(value, dict) else [value]
+    return all(part is None or isinstance(part, str | int | float | bool) for part in parts)
+
+
+def _inert(value: object) -> Fact:
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, list):
+        return [visible(part) if isinstance(part, str) else part for part in value]
+    if isinstance(value, dict):
+        return {visible(key): visible(part) if isinstance(part, str) else part for key, part in value.items()}
+    return value  # type: ignore[return-value]  # _is_fact has seen it
+
+
+def _shown(value: object) -> str:
+    return visible(repr(value))[:80]

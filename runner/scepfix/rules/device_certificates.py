@@ -1,0 +1,142 @@
+"""What the certificates on a device say together: usable, or why not, and which older ones are in the way.
+
+A certificate without the marker is never counted or compared here; it only answers *wrong kind* when none has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from scepfix.domain.evidence import Evidence, Fact
+
+#: Part of the names of a user's store: login.keychain-db, CurrentUser\\My, current-user.
+_USER_STORES = ("login", "current")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One certificate on the device: its facts merged from every reading, and those readings."""
+
+    facts: Mapping[str, Fact]
+    readings: tuple[Evidence, ...]
+
+    @property
+    def not_before(self) -> datetime | None:
+        return moment(self.facts.get("not_before"))
+
+    @property
+    def appeared_at(self) -> datetime | None:
+        return moment(self.facts.get("appeared_at")) or self.not_before
+
+    def problems(self, now: datetime) -> tuple[str, ...]:
+        """Return the drawn signs that keep Device Access from using this certificate at that time."""
+        facts, after = self.facts, moment(self.facts.get("not_after"))
+        found = {
+            "certificate.wrong-type": facts.get("usage") is False,
+            "certificate.wrong-store": any(part in str(facts.get("store") or "").lower() for part in _USER_STORES),
+            "certificate.wrong-org": facts.get("org_issuer") is False,
+            "certificate.expired": after is not None and after < now,
+            "certificate.not-yet-valid": self.not_before is not None and self.not_before > now,
+            "certificate.key-unusable": facts.get("private_key") is False,
+        }
+        return tuple(sign for sign, true in found.items() if true)
+
+    @property
+    def in_the_way(self) -> bool | None:
+        """Does this older certificate still have a key, or a pin? None where nobody looked."""
+        if self.facts.get("identity_preference") is True or self.facts.get("private_key") is True:
+            return True
+        return None if self.facts.get("private_key") is None else False
+
+    @property
+    def from_okta(self) -> bool:
+        """Does its name say that an Okta CA issued it (Organization Intermediate Authority, DC=okta, DC=com)?"""
+        issuer = str(self.facts.get("issuer") or "").lower().replace(" ", "")
+        subject = str(self.facts.get("subject") or "").lower()
+        named = "organizationintermediateauthority" in issuer or ("dc=okta" in issuer and "dc=com" in issuer)
+        return named or "managementattestation" in subject or self.facts.get("org_issuer") is True
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCertificates:
+    """``signs`` maps a drawn sign to the readings that show it; ``current`` is the newest usable certificate."""
+
+    signs: Mapping[str, tuple[Evidence, ...]]
+    current: Held | None = None
+    notes: tuple[str, ...] = ()
+    key_not_looked_at: bool = False
+
+
+def judge_device_certificates(evidence: Sequence[Evidence], now: datetime) -> DeviceCertificates:
+    """Given the evidence of one device and an aware moment, return what its certificates say then."""
+    held = _held([item for item in evidence if item.says == "keychain.certificate"])
+    marked = [one for one in held if one.facts.get("device_access_marker") is True]
+    signs: dict[str, tuple[Evidence, ...]] = {}
+    for one in marked:
+        if one.facts.get("org_issuer") is True:
+            signs["certificate.right-org"] = one.readings
+    usable = [one for one in marked if not one.problems(now)]
+    if usable:
+        current = max(usable, key=lambda one: one.not_before or datetime.min.replace(tzinfo=UTC))
+        return _with_current(current, [one for one in marked if one is not current], signs)
+    if marked:
+        fewest = min(len(one.problems(now)) for one in marked)
+        for one in marked:
+            problems = one.problems(now)
+            if len(problems) == fewest:
+                for sign in problems:
+                    signs[sign] = (*signs.get(sign, ()), *one.readings)
+        return DeviceCertificates(signs)
+    without = [
+        one for one in held if one.facts.get("device_access_marker") is False and one.facts.get("is_ca") is not True
+    ]
+    known_absent = any(
+        item.says in ("keychain.none", "log.no-certificate", "mdm.certificate-none") for item in evidence
+    )
+    for one in without:
+        placed = one.from_okta and known_absent
+        sign = "certificate.wrong-type" if placed else "certificate.wrong-type-unplaced"
+        signs[sign] = (*signs.get(sign, ()), *one.readings)
+    return DeviceCertificates(signs)
+
+
+def _with_current(current: Held, others: Sequence[Held], signs: dict[str, tuple[Evidence, ...]]) -> DeviceCertificates:
+    signs["certificate.usable"] = current.readings
+    notes: list[str] = []
+    unknown = False
+    for other in others:
+        name = f"certificate {other.facts.get('serial_number') or other.facts.get('sha256') or 'without number'}"
+        if other.in_the_way:
+            signs["certificate.leftover"] = (*signs.get("certificate.leftover", ()), *other.readings)
+        elif other.in_the_way is None:
+            unknown = True
+            notes.append(f"an older {name} is still there; nobody looked whether it has its key")
+        else:
+            notes.append(f"an older {name} is still there without its key: harmless, and may be deleted by hand")
+    if "certificate.leftover" in signs:
+        signs["certificate.leftover"] += current.readings
+    return DeviceCertificates(signs, current, tuple(notes), unknown)
+
+
+def _held(readings: Sequence[Evidence]) -> list[Held]:
+    merged: dict[str, Held] = {}
+    for index, reading in enumerate(readings):
+        key = str(reading.facts.get("sha256") or reading.facts.get("serial_number") or f"#{index}").lower()
+        before = merged.get(key)
+        facts: dict[str, Fact] = dict(before.facts) if before else {}
+        facts.update({name: value for name, value in reading.facts.items() if value is not None})
+        merged[key] = Held(facts, (*(before.readings if before else ()), reading))
+    return list(merged.values())
+
+
+def moment(value: object) -> datetime | None:
+    """Given RFC 3339 text, return the aware moment; None for anything else, a time without zone included."""
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None

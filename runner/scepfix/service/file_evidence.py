@@ -1,0 +1,156 @@
+"""Turns a certificate file or a profile into Evidence, and tells both from a log by their first bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from scepfix.domain.certificate import Certificate, CertificateFile, FoundCertificate, ListingKind
+from scepfix.domain.evidence import Evidence, Fact, Witness, rfc3339
+from scepfix.domain.inert import visible
+from scepfix.domain.scep_profile import ProfileDocument, ProfileFormat
+from scepfix.parsers.certificate_bundle import looks_like_der
+from scepfix.parsers.certificates import parse_certificates
+from scepfix.parsers.encoding import detect
+from scepfix.parsers.profile_file import read_profile_file, sniff_profile_file
+from scepfix.rules.certificate import judge
+from scepfix.rules.issuer_key import signed_with_key_of
+from scepfix.rules.scep_profile import judge_profile
+
+_CERTIFICATE_MARKS = ("-----BEGIN CERTIFICATE", "-----BEGIN TRUSTED CERTIFICATE", "-----BEGIN PKCS7", "SHA-1 hash:")
+_CERTIFICATE_JSON = ("RawData", "cert_data", "HasPrivateKey")
+#: On a device the MDM has already put the values in: a subject without a variable says nothing there.
+_NOT_ON_A_DEVICE = frozenset({"subject-not-unique"})
+#: What Device Access cannot do without; the dates are judged with the rest of the evidence.
+_USAGE_CODES = frozenset({"no-digital-signature", "no-client-auth", "not-a-leaf"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """What a stream may hold: more than one at once, as a ticket that quotes a log and a certificate."""
+
+    profile: bool
+    certificates: bool
+    text: bool
+
+    @property
+    def whole(self) -> bool:
+        return self.profile or self.certificates
+
+
+def sniff(head: bytes) -> Kinds:
+    """Given the first bytes (or all) of a stream, say what it may hold. Cheap; never raises."""
+    profile = sniff_profile_file(head) is not None
+    if profile or looks_like_der(head):
+        return Kinds(profile, certificates=not profile, text=False)
+    encoding = detect(head)
+    text = encoding.decode(head[encoding.mark_bytes :])
+    if "<key>CertificateList</key>" in text:
+        return Kinds(profile=False, certificates=True, text=False)
+    is_json = text.lstrip().startswith(("[", "{")) and any(f'"{word}"' in text for word in _CERTIFICATE_JSON)
+    return Kinds(
+        profile=False, certificates=is_json or any(mark in text for mark in _CERTIFICATE_MARKS), text=not is_json
+    )
+
+
+def certificate_evidence(
+    data: bytes, source: str, sha256: str, witness: Witness, issuers: Sequence[Certificate]
+) -> tuple[list[Evidence], list[str], str]:
+    """Given a file of certificates, return evidence, notes and its format. Raise InputError where it holds none."""
+    file = parse_certificates(data, source)
+    lines = data.split(b"\n") if any(found.line for found in file.found) else []
+    evidence = [
+        _of_certificate(found, file, source, sha256, witness, issuers, lines)
+        for found in file.found
+        if _counts(found, file)
+    ]
+    evidence += _of_listing(file, source, sha256, witness)
+    notes = [f"{source}: {problem.place}: {problem.message}" for problem in file.problems]
+    return evidence, [*notes, *(f"{source}: {warning}" for warning in file.warnings)], file.format
+
+
+def _counts(found: FoundCertificate, file: CertificateFile) -> bool:
+    """With the marker always; without it only where it may be the wrong kind of certificate, never a canary or a CA."""
+    certificate = found.certificate
+    if certificate.marker:
+        return True
+    if certificate.is_ca or certificate.self_signed:
+        return False
+    issuer = certificate.issuer.lower().replace(" ", "")
+    okta = "organizationintermediateauthority" in issuer or ("dc=okta" in issuer and "dc=com" in issuer)
+    return okta or file.listing is None
+
+
+def _of_certificate(
+    found: FoundCertificate,
+    file: CertificateFile,
+    source: str,
+    sha256: str,
+    witness: Witness,
+    issuers: Sequence[Certificate],
+    lines: Sequence[bytes],
+) -> Evidence:
+    certificate = found.certificate
+    signed = [signed_with_key_of(certificate, issuer) for issuer in issuers]
+    org_issuer = True if True in signed else None if None in signed or not signed else False
+    codes = {finding.code for finding in judge(certificate, certificate.not_before).findings}
+    facts: dict[str, Fact] = {
+        "device_access_marker": certificate.marker,
+        "store": found.store or None,
+        "private_key": found.private_key,
+        "not_before": rfc3339(certificate.not_before),
+        "not_after": rfc3339(certificate.not_after),
+        "sha256": certificate.sha256,
+        "serial_number": certificate.serial_number,
+        "issuer": visible(certificate.issuer),
+        "subject": visible(certificate.subject),
+        "org_issuer": org_issuer,
+        "usage": not codes & _USAGE_CODES,
+        "is_ca": certificate.is_ca,
+    }
+    quote = visible(lines[found.line - 1].decode("utf-8", "replace").strip()) if found.line and lines else ""
+    return Evidence(witness, source, "keychain.certificate", found.line, found.byte_offset, sha256, None, quote, facts)
+
+
+def _of_listing(file: CertificateFile, source: str, sha256: str, witness: Witness) -> Iterator[Evidence]:
+    if file.listing is None or any(found.certificate.marker for found in file.found):
+        return
+    stores: dict[str, Fact] = {ListingKind.KEYCHAIN: "system", ListingKind.WINDOWS_STORE: "local-machine"}
+    if file.listing.complete:
+        facts = {"store": stores.get(file.listing.kind)}
+        yield Evidence(witness, source, "keychain.none", 1, 0, sha256, None, "", facts)
+    else:
+        yield Evidence(witness, source, "keychain.unreadable", 1, 0, sha256)
+
+
+def profile_evidence(data: bytes, source: str, sha256: str, witness: Witness) -> tuple[list[Evidence], list[str], str]:
+    """Given a profile in any known format, return evidence, notes and its format. Raise InputError where it is none."""
+    document = read_profile_file(data, source, empty_is_listing=True)
+    notes = [f"{source}: {remark}" for remark in document.remarks]
+    judgement = judge_profile(document)
+    on_device = document.format is ProfileFormat.PROFILES_SHOW
+    evidence = list(_installed(document, source, sha256, witness)) if on_device else []
+    if on_device and len(document.with_scep) != 1:
+        if document.with_scep:
+            notes.append(
+                f"{source}: several profiles have a SCEP payload; none was judged: check the right one by itself"
+            )
+        return evidence, notes, "profiles listing"
+    codes = sorted({finding.code for finding in judgement.breaks} - (_NOT_ON_A_DEVICE if on_device else set()))
+    says = "profile.breaks" if codes else "profile.ok"
+    identifier = next((profile.identifier for profile in document.with_scep or document.profiles), "")
+    facts: dict[str, Fact] = {"codes": list(codes), "identifier": visible(identifier)}
+    evidence.append(Evidence(witness, source, says, 1, 0, sha256, None, "", facts))
+    return evidence, notes, f"{document.format.value} profile"
+
+
+def _installed(document: ProfileDocument, source: str, sha256: str, witness: Witness) -> Iterator[Evidence]:
+    if not document.with_scep:
+        yield Evidence(witness, source, "profile.none", 1, 0, sha256)
+    for profile in document.with_scep:
+        facts: dict[str, Fact] = {
+            "identifier": visible(profile.identifier),
+            "scope": profile.scope.value if profile.scope else None,
+            "installed_at": rfc3339(profile.installed_at),
+        }
+        yield Evidence(witness, source, "profile.installed", 1, 0, sha256, None, visible(profile.display_name), facts)
