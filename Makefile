@@ -48,7 +48,7 @@ molecule: $(READY) ## Run the Molecule scenarios of the roles
 
 .PHONY: bench-logs
 bench-logs: $(READY) ## Measure log reading against sha256sum and grep
-	$(BIN)/python benchmarks/logs.py
+	$(BIN)/python tests/benchmarks/logs.py
 
 .PHONY: peers
 peers: ## Install the programs that tests compare with (root; Debian)

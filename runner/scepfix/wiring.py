@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
 
 from scepfix.adapters.evidence_sources import EvidenceSourcesOnDisk
 from scepfix.adapters.settings_file import SiteSettings, load_settings
 from scepfix.adapters.small_files import SmallFilesOnDisk
+from scepfix.parsers import located_yaml
+from scepfix.parsers.demo_cases import DemoCase, read_demo_cases
 from scepfix.service.check_profile import CheckedProfile, check_profile
 from scepfix.service.diagnose import DiagnoseReport, DiagnoseRequest, diagnose_inputs
 from scepfix.service.inspect_certificates import Inspection, InspectOptions, inspect_certificates
@@ -32,6 +36,13 @@ def certificate_inspection(paths: Sequence[str], at: datetime, options: InspectO
 def settings(path: str | None) -> SiteSettings:
     """Given the file that --config names, or None, return the site's settings."""
     return load_settings(path)
+
+
+def demo_cases() -> tuple[Path, tuple[DemoCase, ...]]:
+    """Return the folder of the shipped cases and the cases."""
+    folder = Path(str(files("scepfix").joinpath("demo_cases")))
+    listed = folder / "cases.yml"
+    return folder, read_demo_cases(located_yaml.parse(small_files().read(str(listed)).decode("utf-8"), listed.name))
 
 
 def diagnosis(request: DiagnoseRequest, config: str | None) -> DiagnoseReport:

@@ -89,20 +89,8 @@ def openssl(*arguments: str, data: bytes) -> str:
 
 def printed(der: bytes) -> dict[str, str]:
     text = openssl(
-        *[
-            "x509",
-            "-inform",
-            "DER",
-            "-noout",
-            "-serial",
-            "-fingerprint",
-            "-sha256",
-            "-startdate",
-            "-enddate",
-            "-subject",
-            "-issuer",
-        ],
-        *("-nameopt", "RFC2253,-esc_msb,utf8"),
+        *("x509", "-inform", "DER", "-noout", "-serial", "-fingerprint", "-sha256", "-startdate", "-enddate"),
+        *("-subject", "-issuer", "-nameopt", "RFC2253,-esc_msb,utf8"),
         data=der,
     )
     # A long serial number goes on in the next line after a backslash.

@@ -168,6 +168,12 @@ def test_a_keychain_listing_without_canary_is_no_answer(text: str, said_to_be_on
     assert (parsed.listing.canary_seen, parsed.listing.complete) == (False, False)
 
 
+def test_a_listing_without_hashes_is_known_by_its_canary() -> None:
+    listed = parse_certificates((CANARY.pem + FIRST.pem).encode()).listing
+    assert listed is not None
+    assert listed.complete
+
+
 def test_printed_hashes_are_checked() -> None:
     text = listing(CANARY, FIRST)
     edited = text.replace(hashlib.sha1(FIRST.der).hexdigest().upper(), "A" * 40)

@@ -50,6 +50,11 @@ def test_marker_counts_with_integer_1_only(value: bytes, counts: bool) -> None:
     assert bool(certificate.marker_note) is not counts
 
 
+@pytest.mark.parametrize(("value", "is_ca"), [("30030101ff", True), ("3003010100", False), ("3000", False)])
+def test_a_ca_says_so(value: str, is_ca: bool) -> None:
+    assert read(extensions=[extension("2.5.29.19", bytes.fromhex(value))]).is_ca is is_ca
+
+
 def test_two_markers_must_agree() -> None:
     assert read(extensions=[MARKER, MARKER]).marker
     contradicting = read(extensions=[MARKER, extension(MARKER_OID, b"\x02\x01\0")])

@@ -30,8 +30,9 @@ def certificate() -> None:
 
 
 @certificate.command(
+    short_help="Say whether Device Access could use them.",
     epilog="Exit codes: 0 a verdict was reached (usable or not), 2 no input could be read, 3 a keychain listing that "
-    "is no answer, 5 some inputs or parts of them could be read and others not."
+    "is no answer, 5 some inputs or parts of them could be read and others not.",
 )
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.option("--at", metavar="TIME", help="Judge as of this time, RFC 3339 with zone (default: now).")

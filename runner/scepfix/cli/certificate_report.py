@@ -15,7 +15,7 @@ from scepfix.rules.certificate_comparison import Comparison
 from scepfix.service.inspect_certificates import InputStatus, InspectedCertificate, InspectedInput, Inspection
 
 _INDENT = "  "
-_LABEL_WIDTH = 14
+_LABEL_WIDTH = 16
 #: A keychain holds dozens; who wants all takes --json.
 _OTHERS_SHOWN = 10
 
@@ -36,9 +36,9 @@ def _certificate_document(one: InspectedCertificate) -> dict[str, Any]:
     certificate, found = one.found.certificate, one.found
     return {
         "source": one.source,
-        "place": visible(found.place),
+        "place": found.place,
         "line": found.line,
-        "store": visible(found.store) or None,
+        "store": found.store or None,
         "subject": certificate.subject,
         "issuer": certificate.issuer,
         "serial_number": certificate.serial_number,
@@ -73,7 +73,7 @@ def _input_document(each: InspectedInput) -> dict[str, Any]:
         if listing
         else None,
         "problems": [
-            {"code": problem.code, "message": visible(problem.message), "where": visible(problem.place)}
+            {"code": problem.code, "message": problem.message, "where": problem.place}
             for problem in (each.file.problems if each.file else ())
         ],
         "warnings": list(each.file.warnings) if each.file else [],
@@ -106,7 +106,11 @@ def as_text(inspection: Inspection) -> str:
     """Return what a person reads: the answer in the first line, then the facts, then what could not be read."""
     certificates = inspection.certificates
     marked = [one for one in certificates if is_marked_leaf(one.found.certificate)]
-    shown = marked or (list(certificates) if len(certificates) == 1 else [])
+    marked.sort(
+        key=lambda one: (one.judgement.verdict is Verdict.USABLE, one.found.certificate.not_before), reverse=True
+    )
+    alone = len(certificates) == 1 and all(each.status is not InputStatus.NO_ANSWER for each in inspection.inputs)
+    shown = marked or (list(certificates) if alone else [])
     others = [one for one in certificates if one not in shown]
     lines = [_headline(inspection, shown)]
     for one in shown:
@@ -125,14 +129,16 @@ def as_text(inspection: Inspection) -> str:
 def _headline(inspection: Inspection, shown: list[InspectedCertificate]) -> str:
     usable = [one for one in shown if one.judgement.verdict is Verdict.USABLE]
     if usable:
-        which = f" ({len(usable)} of {len(shown)} with the marker)" if len(shown) > 1 else ""
+        serials = ", ".join(one.found.certificate.serial_number for one in usable)
+        which = f": serial number {serials} ({len(usable)} of {len(shown)} with the marker)" if len(shown) > 1 else ""
         return _green("usable for Device Access") + which
     if shown:
-        newest = max(shown, key=lambda one: one.found.certificate.not_before)
-        return f"{_red('NOT usable for Device Access')}: {_reason(newest)}"
+        return f"{_red('NOT usable for Device Access')}: {_reason(shown[0])}"
     if any(each.status is InputStatus.NO_ANSWER for each in inspection.inputs):
-        return f"{_yellow('no answer')}: no certificate with the marker, but the listing proves no absence"
-    return f"{_red('NOT usable for Device Access')}: none of {len(inspection.certificates)} certificates has the marker"
+        return (
+            f"{_yellow('no answer')}: no certificate with the marker, but the listing is not whole, so there may be one"
+        )
+    return f"{_red('NOT usable for Device Access')}: none of {len(inspection.certificates)} certificates has its marker"
 
 
 def _reason(one: InspectedCertificate) -> str:
@@ -148,9 +154,9 @@ def _block(one: InspectedCertificate, *, with_answer: bool) -> Iterator[str]:
         yield _green("usable") if usable else f"{_red('NOT usable')}: {_reason(one)}"
     bits = f" {certificate.key_bits}" if certificate.key_bits else ""
     private = {True: "private key there", False: "private key missing", None: "private key not known"}
-    yield _fact("found in", f"{one.source}, {visible(found.place)}")
+    yield _fact("found in", f"{one.source}, {found.place}")
     if found.store:
-        yield _fact("store", visible(found.store))
+        yield _fact("store", found.store)
     yield _fact("subject", certificate.subject or "(empty)")
     yield _fact("issuer", certificate.issuer or "(empty)")
     yield _fact("serial number", certificate.serial_number)
@@ -158,7 +164,7 @@ def _block(one: InspectedCertificate, *, with_answer: bool) -> Iterator[str]:
     yield _fact("marker", "yes" if certificate.marker else "no")
     yield _fact("key", f"{certificate.key_type}{bits}, {private[found.private_key]}")
     yield _fact("key usage", _usages(certificate.key_usage))
-    yield _fact("extended", _usages(certificate.extended_key_usage))
+    yield _fact("extended usage", _usages(certificate.extended_key_usage))
     if certificate.alternative_names:
         yield _fact("also named", ", ".join(certificate.alternative_names))
     yield _fact("SHA-256", certificate.sha256)
@@ -199,7 +205,7 @@ def _input_lines(each: InspectedInput) -> Iterator[str]:
     for warning in each.file.warnings:
         yield f"{_red('warning')}  {each.source}: {warning}"
     for problem in each.file.problems:
-        yield f"{_yellow('not read')}  {each.source}, {visible(problem.place)}: {visible(problem.message)}"
+        yield f"{_yellow('not read')}  {each.source}, {problem.place}: {problem.message}"
     listing = each.file.listing
     if listing and not listing.complete:
         reason = "a part of it could not be read"

@@ -27,15 +27,17 @@ class Shared:
     def print_document(self, kind: str, document: dict[str, Any]) -> None:
         """Given the kind (``diagnosis``, …) and its fields, print the one JSON document, schema first."""
         whole = {"schema": f"scepfix/{kind}/{SCHEMA_VERSION}", **document}
-        sys.stdout.write(json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        # JSON has its own way to write what an output of another encoding cannot carry.
+        ascii_only = str(getattr(sys.stdout, "encoding", "")).lower().replace("-", "") != "utf8"
+        _write(json.dumps(whole, indent=2, ensure_ascii=ascii_only, allow_nan=False), color=True)
 
     def print_text(self, text: str) -> None:
         """Print text for a person; colour codes are dropped unless stdout is a terminal that wants them."""
-        click.echo(text, color=self.wants_color(sys.stdout))
+        _write(text, color=self.wants_color(sys.stdout))
 
     def print_error(self, error: ScepfixError) -> None:
         """Print an error: a document with --json, else lines on stderr."""
-        if self.as_json:
+        if self.as_json and not isinstance(error, OutputError):
             self.print_document("error", error.as_document())
             return
         click.echo(render_error(error), err=True, color=self.wants_color(sys.stderr))
@@ -44,7 +46,45 @@ class Shared:
         """NO_COLOR and --no-color win; else only a terminal gets colour (https://no-color.org)."""
         if self.color is False or os.environ.get("NO_COLOR"):
             return False
-        return bool(stream.isatty())
+        return stream is not None and bool(stream.isatty())
+
+
+class OutputError(ScepfixError):
+    """Standard output cannot be written: a full disk, or it is closed."""
+
+
+def _write(text: str, *, color: bool) -> None:
+    """Write a text and a line end to standard output. Raise BrokenPipeError or OutputError where that fails."""
+    if sys.stdout is None:
+        raise _unwritable("it is closed")
+    try:
+        click.echo(text, color=color)
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _unwritable(str(error)) from error
+
+
+def flush_output() -> None:
+    """Write what is still held back. Raise BrokenPipeError or OutputError where that fails."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _unwritable(str(error)) from error
+
+
+def forget_output() -> None:
+    """Send what is still held back nowhere, so that the end of the process does not try, and fail, again."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _unwritable(reason: str) -> OutputError:
+    return OutputError("output-unwritable", f"standard output cannot be written: {reason}", hint="is the disk full?")
 
 
 def render_error(error: ScepfixError) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 
 import click
 
-from scepfix.cli.context import Shared, shared_options
+from scepfix.cli.context import OutputError, Shared, flush_output, forget_output, shared_options
 from scepfix.domain.errors import Exit, ScepfixError, UsageError
 
 #: verb -> (module:object, one line for --help). Modules load only when their verb is used.
@@ -19,6 +20,7 @@ VERBS = {
     "certificate": ("scepfix.cli.certificate:certificate", "Inspect certificates as Device Access sees them."),
     "profile": ("scepfix.cli.profile:profile", "Check a SCEP profile."),
     "faults": ("scepfix.cli.faults:faults", "List and explain the faults scepfix can name."),
+    "demo": ("scepfix.cli.demo:demo", "Show it at work on cases that ship with scepfix."),
     "completion": ("scepfix.cli.completion:completion", "Print the completion script of a shell."),
 }
 
@@ -75,25 +77,47 @@ def scepfix() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Given the arguments (default: the process's), run the command and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    shared = Shared(as_json="--json" in arguments, color=False if "--no-color" in arguments else None)
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    shared = Shared(as_json="--json" in options, color=False if "--no-color" in options else None)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal or pipe of another encoding gets a spelled-out character, never an error.
+            stream.reconfigure(errors="backslashreplace")
     try:
-        code = scepfix.main(arguments, prog_name="scepfix", standalone_mode=False, obj=shared)
-        sys.stdout.flush()
-        return int(code or 0)
-    except ScepfixError as error:
+        return int(_run(arguments, shared))
+    except BrokenPipeError:
+        # The reader (head, less) went away: nobody is left to tell.
+        forget_output()
+        return int(Exit.FAILED)
+    except OutputError as error:
+        forget_output()
         shared.print_error(error)
         return int(error.exit)
+
+
+def _run(arguments: list[str], shared: Shared) -> Exit | int:
+    """Run the command; every error but that of the output itself is told and becomes an exit code."""
+    try:
+        code: int | None = scepfix.main(arguments, prog_name="scepfix", standalone_mode=False, obj=shared)
+        flush_output()
+        return code or Exit.VERDICT
+    except (BrokenPipeError, OutputError):
+        raise
+    except ScepfixError as error:
+        shared.print_error(error)
+        return error.exit
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return Exit.USAGE
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "scepfix"
         shared.print_error(UsageError("usage", error.format_message(), where=where, hint=f"see {where} --help"))
-        return int(Exit.USAGE)
+        return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; nothing was changed. Run the same command again.", err=True)
-        return int(Exit.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader (head, less) went away; a second write at shutdown must not raise again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(Exit.FAILED)
+        shared.print_error(
+            ScepfixError("interrupted", "interrupted; nothing was changed", hint="run the same command again")
+        )
+        return Exit.INTERRUPTED
     except Exception as error:
         if os.environ.get("SCEPFIX_TRACEBACK"):
             raise
@@ -105,4 +129,4 @@ def run(arguments: Sequence[str] | None = None) -> int:
                 hint="please report it, with the command; SCEPFIX_TRACEBACK=1 shows where",
             )
         )
-        return int(Exit.FAILED)
+        return Exit.FAILED

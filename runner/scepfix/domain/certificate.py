@@ -58,7 +58,7 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class FoundCertificate:
-    """A certificate and where it was found.
+    """A certificate and where it was found; all text in it is inert.
 
     ``place`` is for a person (``line 12``, ``certificates[3]``). ``line`` (from 1) and ``byte_offset``
     (from 0) count the stored bytes, None where the format has no lines of its own for each certificate.
@@ -75,7 +75,7 @@ class FoundCertificate:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A part of a certificate file that could not be used: stable code, what is wrong, where."""
+    """A part of a certificate file that could not be used: stable code, what is wrong, where. Inert, no secrets."""
 
     code: str
     message: str

@@ -85,7 +85,7 @@ class ServerUrl:
         if not self.scheme:
             return "text that is no URL"
         scheme = "(another scheme)" if self.scheme == "other" else self.scheme
-        return f"{scheme}://{self.host or '(no host)' if self.host_missing else self.host or '…'}"
+        return f"{scheme}://{'(no host)' if self.host_missing else self.host or '…'}"
 
 
 @dataclass(frozen=True, slots=True)

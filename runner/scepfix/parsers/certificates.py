@@ -108,8 +108,9 @@ def _parse(data: bytes, listing: bool) -> CertificateFile:
             return _base64_alone(text)
     findings = parse_text(text, encoding)
     seen_listing = None
-    if findings.has_hash_lines or listing:
-        canary = _has_canary(findings.found)
+    canary = _has_canary(findings.found)
+    # Without -Z a listing has no hash lines; a canary is found nowhere else than in a keychain.
+    if findings.has_hash_lines or canary or listing:
         seen_listing = Listing(ListingKind.KEYCHAIN, canary, canary and not findings.problems)
     return CertificateFile(
         findings.format,

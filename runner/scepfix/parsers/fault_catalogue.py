@@ -27,7 +27,7 @@ _OPTIONAL = ("explains", "rivals", "wants", "playbook_when", "by_hand", "blocks_
 _FAULT_ID = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _PLAYBOOK = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*){0,2}")
 _SITE_SIGN = re.compile(r"site\.[a-z][a-z0-9-]*")
-_OPERATORS = {"above", "below", "version_below"}
+_VERSION = re.compile(r"\d{1,9}(?:\.\d{1,9})*", re.ASCII)
 #: A shorter signature would meet ordinary prose.
 _SHORTEST_SIGNATURE = 12
 
@@ -82,15 +82,18 @@ def _fault(check: Checker, value: object, path: Path) -> Fault:
     signs = check.items(fields.get("signs"), (*path, "signs"), lambda item, at: _sign(check, item, at))
     if "signs" in fields and not signs:
         check.problem((*path, "signs"), "a fault needs at least one sign")
+    symptoms = check.items(
+        fields.get("symptoms"), (*path, "symptoms"), lambda item, at: Symptom(check.one_of(item, at, Symptom))
+    )
+    if "symptoms" in fields and not symptoms:
+        check.problem((*path, "symptoms"), "a fault needs at least one symptom")
     return Fault(
         id=fault_id,
         title=text("title"),
         meaning=text("meaning"),
         touches=text("touches"),
         playbook=_playbook(check, fields.get("playbook", "report"), (*path, "playbook")),
-        symptoms=check.items(
-            fields.get("symptoms"), (*path, "symptoms"), lambda item, at: Symptom(check.one_of(item, at, Symptom))
-        ),
+        symptoms=symptoms,
         signs=signs,
         steps=check.items(fields.get("steps"), (*path, "steps"), check.text),
         explains=check.items(fields.get("explains"), (*path, "explains"), check.text),
@@ -125,9 +128,25 @@ def _condition(
         check.problem((*path, "where"), "where must be a mapping of facts")
         where = {}
     for key, want in where.items():
-        if isinstance(want, dict) and not (want and set(want) <= _OPERATORS):
-            check.problem((*path, "where", key), f"a comparison is one of {', '.join(sorted(_OPERATORS))}")
+        for one in want if isinstance(want, list) else [want]:
+            if problem := _not_comparable(one):
+                check.problem((*path, "where", key), f"{key}: {problem}")
     return Condition(says, where), fields
+
+
+def _not_comparable(want: object) -> str:
+    """Given what a fact is compared with, say what is wrong with it; empty where nothing is."""
+    if not isinstance(want, dict):
+        plain = want is None or isinstance(want, str | int | float)
+        return "" if plain else "compare with a text, a number, true or false, a list of these, or a mapping"
+    if set(want) == {"version_below"}:
+        bound = want["version_below"]
+        dotted = isinstance(bound, str) and _VERSION.fullmatch(bound)
+        return "" if dotted else f'version_below takes dotted numbers in quotes, such as "6.1.1", found {bound!r}'
+    if not want or not set(want) <= {"above", "below"}:
+        return f"a comparison has above, below or both, or version_below alone, found {', '.join(map(str, want))}"
+    wrong = [bound for bound in want.values() if isinstance(bound, bool) or not isinstance(bound, int | float)]
+    return f"above and below take a number without quotes, found {wrong[0]!r}" if wrong else ""
 
 
 def _conditions(check: Checker, value: object, path: Path) -> tuple[Condition, ...]:

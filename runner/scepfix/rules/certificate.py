@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from scepfix.domain.certificate import Certificate
 from scepfix.domain.evidence import rfc3339
+from scepfix.rules.issuer_key import signed_with_key_of
 
 SOON = timedelta(days=30)
 #: Every guide of Okta's, for every MDM, sets 2048; macOS alone would make 1024 (Keysize of com.apple.security.scep).
@@ -66,7 +67,7 @@ def judge(
     """
     # A chain file holds the certificate itself beside its issuers.
     issuers = [issuer for issuer in issuer_certificates if issuer.sha256 != certificate.sha256]
-    signed = _signed_by(certificate, issuers)
+    signed = [signed_with_key_of(certificate, issuer) for issuer in issuers]
     findings = [
         *_marker(certificate),
         *_validity(certificate, at),
@@ -90,15 +91,6 @@ def judge(
 def is_marked_leaf(certificate: Certificate) -> bool:
     """Only these are ever counted, compared or deleted: Okta's other certificates look the same by name."""
     return certificate.marker and not certificate.is_ca
-
-
-def _signed_by(certificate: Certificate, issuers: Sequence[Certificate]) -> list[bool | None]:
-    if not issuers:
-        return []
-    # The library is only for this; without --issuer nobody waits for it to load.
-    from scepfix.rules.issuer_key import signed_with_key_of
-
-    return [signed_with_key_of(certificate, issuer) for issuer in issuers]
 
 
 def _error(code: str, message: str) -> Finding:
@@ -202,8 +194,8 @@ def _notes_on_certificate(certificate: Certificate, at: datetime) -> Iterable[st
     if is_marked_leaf(certificate):
         days = (certificate.not_after - certificate.not_before).days
         yield (
-            f"issued for {days} days; Okta's CA issues for one year and renews nothing by SCEP: "
-            f"the MDM must redistribute the profile before {rfc3339(certificate.not_after)}"
+            f"issued for {days} days; Okta's CA gives one year and no renewal by SCEP: "
+            f"redistribute the profile before {rfc3339(certificate.not_after)}"
         )
     if certificate.key_usage is None:
         yield "no key usage extension: no use is ruled out"

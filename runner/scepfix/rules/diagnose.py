@@ -243,7 +243,7 @@ def _of_fault(
     playbook = next((choice.playbook for choice in fault.playbook_when if all(signs.any(c) for c in choice.when)), None)
     missing = [] if symptom else [_ASK_SYMPTOM]
     missing += [wanted.text for wanted in fault.wants if not signs.says(*wanted.says)]
-    pin = _pin_under_fault(chosen, found, signs, now)
+    pin = _pin_under_fault(chosen, found, symptom, signs, now)
     return Diagnosis(
         verdict=Verdict.FAULT,
         fault=fault.id,
@@ -279,19 +279,27 @@ def _rivals(fault: Fault, also: Sequence[str], weak_others: Sequence[str], signs
     return (*rivals, *(hint for hint in hints if hint.fault not in named))
 
 
-def _pin_under_fault(chosen: _Found, found: Sequence[_Found], signs: Signs, now: datetime) -> Answer:
-    blocking = [one for one in found if one.fault.blocks_pin and one.standing is not Standing.POSSIBLE]
+def _pin_under_fault(
+    chosen: _Found, found: Sequence[_Found], symptom: Symptom | None, signs: Signs, now: datetime
+) -> Answer:
+    if chosen.standing is not Standing.POSSIBLE and symptom is not None:
+        return Answer.NO
+    blocking = [
+        one for one in found if one.standing is not Standing.POSSIBLE and (one.fault.blocks_pin or one.explained)
+    ]
     if not blocking:
         return Answer.UNKNOWN
-    registered = signs.registered
-    holds = (
+    # A device that registered lately may still hand out a PIN although its certificate has since gone bad.
+    org = any(Symptom.OPTION_NOT_THERE in one.fault.symptoms for one in blocking)
+    return Answer.UNKNOWN if _holds(signs.registered, now) and not org else Answer.NO
+
+
+def _holds(registered: Evidence | None, now: datetime) -> bool:
+    return (
         registered is not None
         and registered.observed_at is not None
-        and now - registered.observed_at <= _REGISTRATION_HOLDS
+        and (now - registered.observed_at <= _REGISTRATION_HOLDS)
     )
-    org = any(Symptom.OPTION_NOT_THERE in one.fault.symptoms for one in blocking)
-    # A device that registered lately may still hand out a PIN although its certificate has since gone bad.
-    return Answer.UNKNOWN if holds and not org else Answer.NO
 
 
 def _healthy(
@@ -303,11 +311,7 @@ def _healthy(
 ) -> Diagnosis:
     registered = signs.registered
     evidence = tuple(item for sign in signs.signs if sign.says in _HEALTH for item in sign.evidence)
-    fresh = (
-        registered is not None
-        and registered.observed_at is not None
-        and now - registered.observed_at <= _REGISTRATION_HOLDS
-    )
+    fresh = _holds(registered, now)
     owner = registered is not None and registered.witness is Witness.OKTA
     missing = [] if symptom else [_ASK_SYMPTOM]
     if not fresh:
@@ -431,7 +435,7 @@ def _open_questions(
     if not signs.says("certificate.usable"):
         missing.append(_ASK_CERTIFICATE)
     missing += [_ASK_REGISTRATION, *ask_org]
-    reason = "Nothing that was read says why." if any_evidence else "There is no evidence yet."
+    reason = "Nothing that was read says why." if any_evidence else "No known line, certificate or profile was found."
     if signs.says("certificate.usable"):
         reason = "The certificate is fine; whether the device registered for recovery is not known."
     return missing, (registered_yet,), reason
@@ -450,8 +454,7 @@ def _steps(chosen: _Found, catalogue: Catalogue, circumstances: Circumstances, s
     steps = render_steps(chosen.fault.steps, values, where=f"fault {chosen.fault.id}")
     hands = _by_hand(catalogue, signs) if chosen.fault.by_hand else ()
     # What is not confirmed is looked at by hand before anybody repairs it.
-    steps = (*steps, *hands) if chosen.standing is Standing.CONFIRMED else (*hands, *steps)
-    return steps
+    return (*steps, *hands) if chosen.standing is Standing.CONFIRMED else (*hands, *steps)
 
 
 def _by_hand(catalogue: Catalogue, signs: Signs) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scepfix.domain.certificate import Certificate, CertificateFile, FoundCertificate, ListingKind
 from scepfix.domain.evidence import Evidence, Fact, Witness, rfc3339
 from scepfix.domain.inert import visible
-from scepfix.domain.scep_profile import ProfileDocument, ProfileFormat
+from scepfix.domain.scep_profile import MDM_TYPE, ProfileFormat, ScepProfile
 from scepfix.parsers.certificate_bundle import looks_like_der
 from scepfix.parsers.certificates import parse_certificates
 from scepfix.parsers.encoding import detect
@@ -129,25 +129,31 @@ def profile_evidence(data: bytes, source: str, sha256: str, witness: Witness) ->
     notes = [f"{source}: {remark}" for remark in document.remarks]
     judgement = judge_profile(document)
     on_device = document.format is ProfileFormat.PROFILES_SHOW
-    evidence = list(_installed(document, source, sha256, witness)) if on_device else []
-    if on_device and len(document.with_scep) != 1:
-        if document.with_scep:
+    ours = [profile for profile in document.with_scep if not _is_of_the_mdm(profile)]
+    evidence = list(_installed(ours, source, sha256, witness)) if on_device else []
+    if on_device and len(ours) != 1:
+        if ours:
             notes.append(
                 f"{source}: several profiles have a SCEP payload; none was judged: check the right one by itself"
             )
         return evidence, notes, "profiles listing"
     codes = sorted({finding.code for finding in judgement.breaks} - (_NOT_ON_A_DEVICE if on_device else set()))
     says = "profile.breaks" if codes else "profile.ok"
-    identifier = next((profile.identifier for profile in document.with_scep or document.profiles), "")
+    identifier = next((profile.identifier for profile in ours or document.profiles), "")
     facts: dict[str, Fact] = {"codes": list(codes), "identifier": visible(identifier)}
     evidence.append(Evidence(witness, source, says, 1, 0, sha256, None, "", facts))
     return evidence, notes, f"{document.format.value} profile"
 
 
-def _installed(document: ProfileDocument, source: str, sha256: str, witness: Witness) -> Iterator[Evidence]:
-    if not document.with_scep:
+def _is_of_the_mdm(profile: ScepProfile) -> bool:
+    """The profile by which the device is enrolled asks for a certificate by SCEP too: the MDM's own identity."""
+    return all(MDM_TYPE in payload.used_by for payload in profile.scep_payloads)
+
+
+def _installed(profiles: Sequence[ScepProfile], source: str, sha256: str, witness: Witness) -> Iterator[Evidence]:
+    if not profiles:
         yield Evidence(witness, source, "profile.none", 1, 0, sha256)
-    for profile in document.with_scep:
+    for profile in profiles:
         facts: dict[str, Fact] = {
             "identifier": visible(profile.identifier),
             "scope": profile.scope.value if profile.scope else None,
