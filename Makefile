@@ -23,7 +23,7 @@ prerequisites: ## Say what is missing on this machine, with the line that instal
 
 .PHONY: demo
 demo: $(READY) ## Show scepfix at work on this machine: no root, no server, nothing is changed
-	@$(WITH_PATH) examples/demo.sh
+	@$(BIN)/scepfix demo
 
 .PHONY: test
 test: $(READY) ## Run every test whose peer is present; list the absent peers at the end

@@ -1,4 +1,4 @@
-"""`make bench-logs`: 1 GB of Device Access log, read by scepfix, against sha256sum then grep -F -n for the same markers.
+"""`make bench-logs`: 1 GB of log read by scepfix, against sha256sum then grep -F -n for the same markers.
 
 Whole processes, in turn (A B C, A B C, …), so that a noisy machine disturbs all alike. The ratio is taken round by
 round; its median is the figure. ripgrep stands beside them where it is installed.
@@ -114,18 +114,23 @@ def main() -> None:
         for _ in range(options.rounds):
             for name, command in commands.items():
                 runs[name].append(measure(command))
-        base = runs["sha256sum; grep -F -n"]
-        print(
-            f"{log.stat().st_size / 1e9:.2f} GB, a failed registration every {options.one_in} lines, "
-            f"{options.rounds} rounds, Python {sys.version.split()[0]}"
-        )  # noqa: T201
-        print(f"{'command':<26}{'wall s':>8}{'CPU s':>8}{'wall x':>8}{'CPU x':>8}{'peak MB':>9}")  # noqa: T201
-        for name, done in runs.items():
-            wall_ratio = statistics.median(a.wall / b.wall for a, b in zip(done, base, strict=True))
-            cpu_ratio = statistics.median(a.cpu / b.cpu for a, b in zip(done, base, strict=True))
-            wall, cpu = statistics.median(r.wall for r in done), statistics.median(r.cpu for r in done)
-            peak = max(r.peak_mb for r in done)
-            print(f"{name:<26}{wall:>8.2f}{cpu:>8.2f}{wall_ratio:>8.2f}{cpu_ratio:>8.2f}{peak:>9.0f}")  # noqa: T201
+        print(_table(log.stat().st_size, options.one_in, runs))
+
+
+def _table(size: int, one_in: int, runs: dict[str, list[Run]]) -> str:
+    base = runs["sha256sum; grep -F -n"]
+    rounds, version = len(base), sys.version.split()[0]
+    lines = [
+        f"{size / 1e9:.2f} GB, a failed registration every {one_in} lines, {rounds} rounds, Python {version}",
+        f"{'command':<26}{'wall s':>8}{'CPU s':>8}{'wall x':>8}{'CPU x':>8}{'peak MB':>9}",
+    ]
+    for name, done in runs.items():
+        wall_ratio = statistics.median(a.wall / b.wall for a, b in zip(done, base, strict=True))
+        cpu_ratio = statistics.median(a.cpu / b.cpu for a, b in zip(done, base, strict=True))
+        wall, cpu = statistics.median(run.wall for run in done), statistics.median(run.cpu for run in done)
+        peak = max(run.peak_mb for run in done)
+        lines.append(f"{name:<26}{wall:>8.2f}{cpu:>8.2f}{wall_ratio:>8.2f}{cpu_ratio:>8.2f}{peak:>9.0f}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -310,6 +310,15 @@ def test_a_long_listing_is_kept_short(inspect: Inspect, write: Write) -> None:
     assert len(out.splitlines()) < 45
 
 
+def test_many_marker_certificates_are_kept_short(inspect: Inspect, write: Write) -> None:
+    many = b"".join(make(serial=100 + number).der for number in range(40))
+    _, out, _ = inspect(write("many.der", many), *AT, "--before", write("a.pem", GOOD.pem))
+    assert out.startswith("usable for Device Access: serial number")
+    assert "and 30 more; --json lists all" in out
+    assert max(map(len, out.splitlines())) < 400
+    assert "and 34 more" in out
+
+
 def test_standard_input(inspect: Inspect, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stdin:
         buffer = io.BytesIO(GOOD.pem.encode())

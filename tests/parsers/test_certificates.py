@@ -15,7 +15,7 @@ from tests.certificate_factory import Made, authority, make, odd, pem, tlv
 
 from scepfix.domain.certificate import CertificateFile, ListingKind
 from scepfix.domain.errors import InputError
-from scepfix.parsers.certificates import parse_certificates
+from scepfix.parsers.certificates import LIMIT_CERTIFICATES, parse_certificates
 
 FIRST, SECOND, CA = make(), make(subject="mac-043", number=1, serial=77), authority()
 CANARY = make(subject="com.apple.systemdefault", number=2, marker=None, serial=9)
@@ -227,6 +227,9 @@ PARTLY: dict[str, tuple[bytes, str]] = {
     "PEM edited": ((FIRST.pem.replace("M", "*", 5) + SECOND.pem).encode(), "line 1"),
     "PEM of a request": ((FIRST.pem + pem(b"0", "CERTIFICATE REQUEST")).encode(), "line 13"),
     "DER and a bad one": (FIRST.der + tlv(0x30, b"\x05\0" * 90), "certificate 2"),
+    "DER and text": (FIRST.der + b"and more", "certificate 2"),
+    "DER and a cut one": (FIRST.der + CA.der[:-1], "certificate 2"),
+    "DER and tiny elements": (FIRST.der + b"\x30\0" * 50_000, "certificate 2"),
     "JSON": (json.dumps([{"RawData": "%%"}, {"RawData": b64(FIRST)}]).encode(), "[0]"),
     "JSON bytes": (json.dumps([{"RawData": [1, 999]}, {"RawData": b64(FIRST)}]).encode(), "[0]"),
     "MDM": (mdm({"Data": b"x"}, {"Data": FIRST.der}), "CertificateList[0]"),
@@ -334,6 +337,13 @@ def test_a_thousand_blocks_without_end_cost_linear_time() -> None:
     with pytest.raises(InputError) as caught:
         parse_certificates(text.encode())
     assert "19999 more" in caught.value.message
+
+
+def test_more_certificates_than_any_device_has_are_refused() -> None:
+    assert len(parse_certificates(FIRST.der * LIMIT_CERTIFICATES).found) == LIMIT_CERTIFICATES
+    with pytest.raises(InputError) as caught:
+        parse_certificates(FIRST.der * (LIMIT_CERTIFICATES + 1))
+    assert caught.value.code == "too-many-certificates"
 
 
 def test_odd_certificates_pass_through_every_format() -> None:

@@ -16,8 +16,8 @@ from scepfix.service.inspect_certificates import InputStatus, InspectedCertifica
 
 _INDENT = "  "
 _LABEL_WIDTH = 16
-#: A keychain holds dozens; who wants all takes --json.
-_OTHERS_SHOWN = 10
+#: A keychain holds dozens of certificates; who wants all takes --json.
+_SHOWN = 10
 
 
 def as_document(inspection: Inspection) -> dict[str, Any]:
@@ -111,15 +111,17 @@ def as_text(inspection: Inspection) -> str:
     )
     alone = len(certificates) == 1 and all(each.status is not InputStatus.NO_ANSWER for each in inspection.inputs)
     shown = marked or (list(certificates) if alone else [])
-    others = [one for one in certificates if one not in shown]
+    others = [] if alone else [one for one in certificates if not is_marked_leaf(one.found.certificate)]
     lines = [_headline(inspection, shown)]
-    for one in shown:
+    for one in shown[:_SHOWN]:
         lines += ["", *_block(one, with_answer=len(shown) > 1)]
+    if len(shown) > _SHOWN:
+        lines += ["", _and_more(len(shown))]
     if others:
         lines += ["", f"{'Other certificates' if shown else 'Certificates'} (not for Device Access, never counted)"]
-        lines += [f"{_INDENT}{_one_line(one)}" for one in others[:_OTHERS_SHOWN]]
-        if len(others) > _OTHERS_SHOWN:
-            lines.append(f"{_INDENT}and {len(others) - _OTHERS_SHOWN} more; --json lists all")
+        lines += [f"{_INDENT}{_one_line(one)}" for one in others[:_SHOWN]]
+        if len(others) > _SHOWN:
+            lines.append(_INDENT + _and_more(len(others)))
     if inspection.comparison:
         lines += ["", *_comparison_lines(inspection.comparison)]
     about_inputs = [line for each in inspection.inputs for line in _input_lines(each)]
@@ -129,8 +131,8 @@ def as_text(inspection: Inspection) -> str:
 def _headline(inspection: Inspection, shown: list[InspectedCertificate]) -> str:
     usable = [one for one in shown if one.judgement.verdict is Verdict.USABLE]
     if usable:
-        serials = ", ".join(one.found.certificate.serial_number for one in usable)
-        which = f": serial number {serials} ({len(usable)} of {len(shown)} with the marker)" if len(shown) > 1 else ""
+        newest = usable[0].found.certificate.serial_number
+        which = f": serial number {newest} ({len(usable)} of {len(shown)} with the marker)" if len(shown) > 1 else ""
         return _green("usable for Device Access") + which
     if shown:
         return f"{_red('NOT usable for Device Access')}: {_reason(shown[0])}"
@@ -192,7 +194,9 @@ def _comparison_lines(comparison: Comparison) -> Iterator[str]:
     answer = color[comparison.proved_new.value](comparison.proved_new.value)
     yield f"Issued anew since the earlier file: {answer}: {visible('; '.join(comparison.reasons))}"
     for label, certificates in (("gone", comparison.gone), ("stayed", comparison.stayed), ("new", comparison.new)):
-        yield _fact(label, ", ".join(one.serial_number for one in certificates) or "none")
+        serials = [one.serial_number for one in certificates[:_SHOWN]]
+        more = [_and_more(len(certificates))] if len(certificates) > _SHOWN else []
+        yield _fact(label, ", ".join(serials + more) or "none")
 
 
 def _input_lines(each: InspectedInput) -> Iterator[str]:
@@ -214,6 +218,10 @@ def _input_lines(each: InspectedInput) -> Iterator[str]:
         elif listing.kind is ListingKind.KEYCHAIN and not listing.canary_seen:
             reason = "it has none of the certificates that every System keychain holds"
         yield f"{_yellow('no answer')}  {each.source}: {reason}; what is not in it may still be on the device"
+
+
+def _and_more(count: int) -> str:
+    return f"and {count - _SHOWN} more; --json lists all"
 
 
 def _fact(label: str, value: str) -> str:

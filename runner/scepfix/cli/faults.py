@@ -28,8 +28,6 @@ def faults(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_faults, with_evidence=False)
-    code: Exit | None = ctx.invoke(list_faults, with_evidence=False) if ctx.invoked_subcommand is None else None
-    return code
 
 
 @faults.command("list")

@@ -17,14 +17,23 @@ def looks_like_der(data: bytes) -> bool:
 
 
 def certificates_in(data: bytes) -> tuple[str, list[bytes]]:
-    """Given binary data, return the format's name and the DER of each certificate in it, in order.
+    """Given binary data, return the format's name and the DER of each certificate in it, in order, not yet read.
 
     Raise InputError where it is cut, holds keys (PKCS#12, a private key), or is a signed document such as a profile.
     """
-    name, found = "DER", list[bytes]()
-    rest = data
-    while rest:
-        element = _first(rest)
+    name, found, start = "DER", list[bytes](), 0
+    while start < len(data):
+        if data[start] in _PADDING:
+            start += 1
+            continue
+        try:
+            element = _element(data, start)
+        except InputError:
+            if not found:
+                raise
+            # What follows a certificate costs itself only: the caller finds that it is none.
+            found.append(data[start:])
+            break
         inner = _pkcs7(element)
         if inner is None:
             _refuse_relatives(element)
@@ -32,19 +41,22 @@ def certificates_in(data: bytes) -> tuple[str, list[bytes]]:
         else:
             name = "PKCS#7"
             found += inner
-        rest = rest[len(element.whole) :].lstrip(_PADDING)
+        start += len(element.whole)
     return name, found
 
 
-def _first(data: bytes) -> Element:
-    if data[1:2] == bytes([_INDEFINITE_LENGTH]):
+def _element(data: bytes, start: int) -> Element:
+    if data[start + 1 : start + 2] == bytes([_INDEFINITE_LENGTH]):
         raise InputError(
             "ber-not-der",
             "written in BER with open lengths, not in DER",
             hint="convert it: openssl pkcs7 -inform DER -print_certs -in FILE",
         )
     try:
-        return element_at(data)
+        # Without the second test a file of millions of tiny elements would give as many troubles.
+        if start and not looks_like_der(data[start : start + 2]):
+            raise DerError("what follows is another kind of data")
+        return element_at(data, start)
     except DerError as error:
         raise InputError(
             "input-cut",

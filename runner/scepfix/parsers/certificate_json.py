@@ -72,7 +72,9 @@ def _candidates(document: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
         if isinstance(value, str) and _may_be_certificate(value):
             yield place or "the string", value, {}
         elif isinstance(value, list):
-            pending += reversed([(f"{place}[{index}]", one) for index, one in enumerate(value)])
+            # Numbers are passed over: a file may hold millions.
+            inner = [(index, one) for index, one in enumerate(value) if isinstance(one, str | list | dict)]
+            pending += [(f"{place}[{index}]", one) for index, one in reversed(inner)]
         elif isinstance(value, dict):
             data = _member(value, _DER_MEMBERS)
             if data is not None:

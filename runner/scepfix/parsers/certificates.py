@@ -25,6 +25,8 @@ _POWERSHELL = (
     r"Get-ChildItem Cert:\LocalMachine\My | Select-Object RawData, HasPrivateKey, PSParentPath | ConvertTo-Json"
 )
 _FORMATS = "known are PEM, DER, PKCS#7, security find-certificate -a -p -Z, an MDM CertificateList and JSON with base64"
+#: A Mac has some two hundred in all its keychains; each is compared with each, so a hostile file is stopped here.
+LIMIT_CERTIFICATES = 2000
 #: Text that people take for certificates: pattern, code, what it is, what to give instead. The first match counts.
 _MISTAKEN = (
     (
@@ -77,6 +79,12 @@ def parse_certificates(data: bytes, source: str = "", *, listing: bool = False) 
         parsed = _parse(data, listing)
         if not parsed.found and parsed.listing is None:
             raise _without_certificate(parsed)
+        if len(parsed.found) > LIMIT_CERTIFICATES:
+            raise InputError(
+                "too-many-certificates",
+                f"more than {LIMIT_CERTIFICATES} certificates",
+                hint="give one device's at a time",
+            )
         return parsed
     except InputError as error:
         raise InputError(error.code, error.message, where=error.where or source, hint=error.hint) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from math import isfinite
 
 from scepfix.domain.evidence import SAYS
 from scepfix.domain.fault import (
@@ -57,9 +58,11 @@ def _read(located: Located, known_faults: tuple[str, ...]) -> Catalogue:
         path: Path = ("faults", index)
         if fault.id and fault.id in ids[:index]:
             check.problem((*path, "id"), f"the fault {fault.id!r} stands here a second time")
-        for other in (*fault.explains, *(rival.fault for rival in fault.rivals)):
+        named = [((*path, "explains", at), other) for at, other in enumerate(fault.explains)]
+        named += [((*path, "rivals", at, "fault"), rival.fault) for at, rival in enumerate(fault.rivals)]
+        for place, other in named:
             if other and other not in ids and other not in known_faults:
-                check.one_of(other, path, (*ids, *known_faults))
+                check.one_of(other, place, (*ids, *known_faults))
     hands = check.mapping(top.get("by_hand") or {}, ("by_hand",), (), tuple(Platform))
     by_hand = {
         platform: check.items(hands.get(platform.value), ("by_hand", platform.value), check.text)
@@ -137,7 +140,7 @@ def _condition(
 def _not_comparable(want: object) -> str:
     """Given what a fact is compared with, say what is wrong with it; empty where nothing is."""
     if not isinstance(want, dict):
-        plain = want is None or isinstance(want, str | int | float)
+        plain = want is None or isinstance(want, str | int) or (isinstance(want, float) and isfinite(want))
         return "" if plain else "compare with a text, a number, true or false, a list of these, or a mapping"
     if set(want) == {"version_below"}:
         bound = want["version_below"]
@@ -145,7 +148,11 @@ def _not_comparable(want: object) -> str:
         return "" if dotted else f'version_below takes dotted numbers in quotes, such as "6.1.1", found {bound!r}'
     if not want or not set(want) <= {"above", "below"}:
         return f"a comparison has above, below or both, or version_below alone, found {', '.join(map(str, want))}"
-    wrong = [bound for bound in want.values() if isinstance(bound, bool) or not isinstance(bound, int | float)]
+    wrong = [
+        bound
+        for bound in want.values()
+        if isinstance(bound, bool) or not isinstance(bound, int | float) or not isfinite(bound)
+    ]
     return f"above and below take a number without quotes, found {wrong[0]!r}" if wrong else ""
 
 

@@ -8,9 +8,11 @@ record was wrapped, quoted or encoded, so pasted text and a raw log take the sam
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import accumulate
 
 from scepfix.domain.evidence import Evidence, Witness
 from scepfix.domain.inert import visible
@@ -22,7 +24,7 @@ from scepfix.parsers import (
     windows_event_log,
 )
 from scepfix.parsers.encoding import UTF8, Encoding, detect
-from scepfix.parsers.repair import squeeze
+from scepfix.parsers.repair import squeeze, written_end
 from scepfix.parsers.sighting import LogFormat, Sighting, instant
 
 FORMATS: tuple[LogFormat, ...] = (
@@ -38,7 +40,10 @@ HEAD_BYTES = 64 * 1024
 _RECORD_BYTES = 16 * 1024
 #: Read on both sides of an anchor where the record is not one clean line.
 _CONTEXT_BYTES = 4 * 1024
-_SEGMENT_BYTES = 32 * 1024
+#: Of one read; repairing costs about a hundred bytes of memory for each byte.
+_WINDOW_BYTES = 64 * 1024
+#: How finely a place in the squeezed bytes is looked up in the stored ones.
+_GRAIN_BYTES = 512
 #: Also the bytes of a UTF-8 non-breaking space: some anchors hold white space in the log.
 _DELETED = b" \t\r\n\v\f\0>\\\xc2\xa0"
 #: Kept of each kind: the first ones, the last ones by place, and the last ones by time. A log may hold a million.
@@ -95,8 +100,9 @@ class LogScan:
         if not self._head_seen:
             self._look_at_head()
         self._scan(last=True)
-        records = {record.byte_offset: record for kept in self._kept.values() for record in kept.records()}
-        return [records[offset] for offset in sorted(records)]
+        # Two formats may know the same record: a site's signature stands in a line that has a meaning of its own.
+        records = {(record.byte_offset, says): record for says, kept in self._kept.items() for record in kept.records()}
+        return [records[place] for place in sorted(records)]
 
     def _look_at_head(self) -> None:
         self._head_seen = True
@@ -109,7 +115,8 @@ class LogScan:
             1 for c in text if (c < " " and c not in "\t\n\r\f\x1b\0") or "\udc80" <= c <= "\udcff" or c == "\x7f"
         )
         zeros = text.count("\0")
-        self.looks_binary = odd > 0.1 * max(1, len(text) - zeros) or zeros > 0.5 * max(1, len(text))
+        # NULs say nothing: a log cut off in place while it is written to begins with as many as were cut.
+        self.looks_binary = odd > 0.1 * max(1, len(text) - zeros)
         squeezed = squeeze(text).text
         self.recognised = {log_format.name for log_format in self._formats if log_format.recognise(squeezed)}
 
@@ -136,45 +143,62 @@ class LogScan:
 
     def _records(self, buffer: bytes) -> Iterator[tuple[int, Record]]:
         """Yield (offset in the buffer, record), in order."""
-        done = 0
-        hits = sorted(self._hits(buffer))
-        index = 0
+        hits = self._hits(buffer)
+        index, read_to = 0, 0
         while index < len(hits):
-            hit = hits[index]
+            hit, exact = hits[index]
             index += 1
-            if hit < done:
+            if hit < read_to:
                 continue
-            line_start = buffer.rfind(b"\n", max(0, hit - _RECORD_BYTES), hit) + 1
-            line_end = buffer.find(b"\n", hit, hit + _RECORD_BYTES)
-            clean = self._clean(buffer[line_start:line_end]) if line_end >= 0 and line_start >= done else None
-            if clean is not None:
-                yield from ((line_start, record) for record in clean)
-                done = line_end
-                continue
-            start, end = max(done, hit - _CONTEXT_BYTES), hit + _CONTEXT_BYTES
-            while index < len(hits) and hits[index] < end:
-                end = hits[index] + _CONTEXT_BYTES
+            line_end = buffer.find(b"\n", hit, hit + _RECORD_BYTES) if exact else -1
+            if line_end >= 0:
+                line_start = buffer.rfind(b"\n", max(0, hit - _RECORD_BYTES), hit) + 1
+                clean = self._clean(buffer[line_start:line_end]) if line_start >= read_to else None
+                if clean is not None:
+                    yield from ((line_start, record) for record in clean)
+                    read_to = line_end
+                    continue
+            # Where the surroundings of two anchors touch, they are read in one go: what lies between may be a record's
+            # beginning.
+            start, end = max(read_to, hit - _CONTEXT_BYTES), hit + _CONTEXT_BYTES
+            while index < len(hits) and hits[index][0] - _CONTEXT_BYTES < end:
+                end = hits[index][0] + _CONTEXT_BYTES
                 index += 1
-            start -= start % self._encoding.unit_bytes
-            end = min(len(buffer), end + end % self._encoding.unit_bytes)
-            yield from self._window(buffer, start, end)
-            done = end
+            read_to = min(len(buffer), end)
+            yield from self._stretch(buffer, start, read_to)
 
-    def _hits(self, buffer: bytes) -> set[int]:
-        """Return where an anchor starts; exact for plain text, found through the squeezed bytes elsewhere."""
+    def _stretch(self, buffer: bytes, start: int, end: int) -> Iterator[tuple[int, Record]]:
+        """Read a stretch in windows that overlap; a record belongs to the window in whose own part it starts."""
+        unit = self._encoding.unit_bytes
+        for own in range(start, end, _WINDOW_BYTES):
+            own_end = min(end, own + _WINDOW_BYTES)
+            first, last = max(start, own - _RECORD_BYTES), min(end, own_end + _RECORD_BYTES)
+            first, last = first // unit * unit, min(len(buffer), -(-last // unit) * unit)
+            for at, record in self._window(buffer, first, last):
+                if own <= at < own_end:
+                    yield at, record
+
+    def _hits(self, buffer: bytes) -> list[tuple[int, bool]]:
+        """Return where an anchor stands, in order: exactly (True) in plain text, else about where it starts.
+
+        What was wrapped, quoted or encoded is found through the squeezed bytes.
+        """
         squeezed = buffer.translate(None, _DELETED)
-        hits: set[int] = set()
-        segments: list[int] = []
+        exact: set[int] = set()
+        about: set[int] = set()
+        grains: list[int] = []
         for anchor in self._anchors:
             found = list(_find_all(squeezed, anchor))
             if not found:
                 continue
             plain = list(_find_all(buffer, anchor))
+            exact.update(plain)
             if len(plain) != len(found):
-                segments = segments or _squeezed_lengths(buffer)
-                plain = [_unsqueezed(buffer, segments, at) for at in found]
-            hits.update(plain)
-        return hits
+                grains = grains or _squeezed_lengths(buffer)
+                known = {_squeezed_place(buffer, grains, at) for at in plain}
+                about.update(bisect_right(grains, at) - 1 for at in found if at not in known)
+        hits = [(at, True) for at in exact] + [(grain * _GRAIN_BYTES, False) for grain in about]
+        return sorted(hits)
 
     def _clean(self, line: bytes) -> list[Record] | None:
         """Given a line, return its records if it is a whole clean macOS record, None if it must be read with care."""
@@ -198,10 +222,12 @@ class LogScan:
         text = self._encoding.decode(buffer[start:end])
         mapped = squeeze(text)
         found = [sighting for log_format in self._formats for sighting in log_format.read(mapped.text)]
+        offset, counted = start, 0
         for sighting in sorted(found, key=lambda sighting: sighting.start):
             first, last = mapped.source_span(sighting.start, sighting.end)
-            offset = start + self._encoding.encoded_length(text[:first])
-            yield offset, Record(0, 0, _quote(text[first:last]), sighting)
+            offset += self._encoding.encoded_length(text[counted:first])
+            counted = first
+            yield offset, Record(0, 0, _quote(text[first : written_end(text, first, last)]), sighting)
 
     def _keep(self, record: Record) -> None:
         says = record.sighting.says
@@ -265,27 +291,15 @@ def _find_all(data: bytes, word: bytes) -> Iterator[int]:
 
 
 def _squeezed_lengths(buffer: bytes) -> list[int]:
-    starts = range(0, len(buffer), _SEGMENT_BYTES)
-    return [len(buffer[start : start + _SEGMENT_BYTES].translate(None, _DELETED)) for start in starts]
+    """Return, for each grain of the buffer, how many squeezed bytes lie before it."""
+    starts = range(0, len(buffer), _GRAIN_BYTES)
+    lengths = [len(buffer[start : start + _GRAIN_BYTES].translate(None, _DELETED)) for start in starts]
+    return [0, *accumulate(lengths[:-1])]
 
 
-def _unsqueezed(buffer: bytes, segments: Sequence[int], at: int) -> int:
-    """Given an index in the squeezed bytes and the segments' squeezed lengths, return the place in the buffer."""
-    start = 0
-    for length in segments:
-        if at < length:
-            break
-        at -= length
-        start += _SEGMENT_BYTES
-    size = min(_SEGMENT_BYTES, len(buffer) - start)
-    while size > 1:
-        half = size // 2
-        kept = len(buffer[start : start + half].translate(None, _DELETED))
-        if at < kept:
-            size = half
-        else:
-            at, start, size = at - kept, start + half, size - half
-    return start
+def _squeezed_place(buffer: bytes, grains: Sequence[int], at: int) -> int:
+    grain = at // _GRAIN_BYTES
+    return grains[grain] + len(buffer[grain * _GRAIN_BYTES : at].translate(None, _DELETED))
 
 
 def _character_start(buffer: bytes, at: int) -> int:

@@ -13,6 +13,7 @@ import html
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 #: Curly and other quotes, dashes and hyphens that editors put in place of the ASCII ones.
 _PLAIN = str.maketrans(
@@ -32,16 +33,23 @@ _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,8});")
 _TAG = re.compile(
     r"</?(?:br|p|div|pre|code|span|tt|b|i|em|strong|blockquote|li|ul|ol|td|tr|font)(?:\s[^<>]{0,200})?/?>"
 )
-_HIGH_RUN = re.compile(r"[\x80-\uffff]{2,}")
-_JSON_ESCAPED = re.compile(r'\\+"(?:[A-Za-z]+-Management|API(?: error)?|message|location|defaultProperties)\\+"')
-_JSON_ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})')
+#: UTF-8 that was read as another encoding, for what stands in logs and pastes: Latin-1, punctuation, emoji.
+_MOJIBAKE_LEADS = ((b"\xc2\xc3", 1), (b"\xe2\xef", 2), (b"\xf0", 3))
+#: What is left of a closing quote whose last byte, undefined in Windows-1252, was dropped or replaced.
+_LOST_QUOTE = re.compile("â€[?\ufffd]?")
+#: What is left of a non-breaking space whose second character was taken for a blank.
+_LOST_BLANK = re.compile(r"Â(?=\s)")
+_JSON_ESCAPED = re.compile(
+    r'\\(?:[\\nrtu/]|"(?:[A-Za-z]+-Management|API(?: error)?|message|location|defaultProperties|text)\\+")'
+)
+_JSON_ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4})')
 _JSON_WHITE = {"n": "\n", "r": "\n", "t": " ", "b": " ", "f": " "}
 #: From the end of one JSON string to the start of the next "text" value of an Atlassian Document (ADF).
 _ADF_TEXT = re.compile(r'"text"\s*:\s*"')
-_ADF_SEAM = re.compile(
-    r'(?<!\\)"(?:[\s,:{}\[\]]++|"[A-Za-z][A-Za-z0-9_-]{0,40}"|-?\d{1,9}|true|false|null){2,60}?"text"\s*:\s*"'
-)
+_ADF_SEAM = re.compile(r'(?<!\\)"(?:[\s,:{}\[\]]++|"[^"\\\s]{0,300}+"|-?\d{1,9}|true|false|null){2,60}?"text"\s*:\s*"')
 _ADF_BREAK = re.compile(r'"(?:paragraph|codeBlock|hardBreak|heading|blockquote|listItem|panel|tableCell|rule)"')
+#: One character as it may be written in a page or a JSON string.
+_WRITTEN = re.compile(r"\\{1,7}(?:u[0-9a-fA-F]{4}|.)|&(?:amp;){0,3}(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,8});")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,12 @@ class Mapped:
         return self.origin[start], self.origin[end - 1] + 1
 
 
+def written_end(original: str, start: int, end: int) -> int:
+    """Given a span of the original text, return its end where the last character is written as an entity or escape."""
+    last = _WRITTEN.match(original, max(start, end - 1))
+    return last.end() if last else end
+
+
 def squeeze(original: str) -> Mapped:
     """Given text as stored, return it repaired and without white space, mapped to the original characters.
 
@@ -91,7 +105,9 @@ def squeeze(original: str) -> Mapped:
         if "&" in mapped.text:
             mapped = mapped.replace(_ENTITY, lambda match: html.unescape(match[0]))
     if not mapped.text.isascii():
-        mapped = mapped.replace(_HIGH_RUN, lambda match: _without_mojibake(match[0]))
+        for pattern, byte_of in _MOJIBAKE:
+            mapped = mapped.replace(pattern, partial(_without_mojibake, byte_of=byte_of))
+        mapped = mapped.replace(_LOST_QUOTE, lambda match: '"').replace(_LOST_BLANK)
         mapped = Mapped(mapped.text.translate(_PLAIN).translate(_CP1252_SURROGATES), mapped.origin)
     if "\x1b" in mapped.text:
         mapped = mapped.replace(_ANSI)
@@ -101,10 +117,11 @@ def squeeze(original: str) -> Mapped:
 
 
 def _without_json(mapped: Mapped) -> Mapped:
-    if _ADF_TEXT.search(mapped.text):
-        mapped = mapped.replace(_ADF_SEAM, lambda match: "\n" if _ADF_BREAK.search(match[0]) else "")
-    for _ in range(3):
-        if not _JSON_ESCAPED.search(mapped.text):
+    """A document may be a string inside a webhook's body: take off one level of escaping, look for seams, go on."""
+    for level in range(4):
+        if _ADF_TEXT.search(mapped.text):
+            mapped = mapped.replace(_ADF_SEAM, lambda match: "\n" if _ADF_BREAK.search(match[0]) else "")
+        if level == 3 or not _JSON_ESCAPED.search(mapped.text):
             break
         mapped = mapped.replace(_JSON_ESCAPE, _json_character)
     return mapped
@@ -112,28 +129,37 @@ def _without_json(mapped: Mapped) -> Mapped:
 
 def _json_character(match: re.Match[str]) -> str:
     letter = match[0][1]
-    if letter == "u":
-        return chr(int(match[0][2:], 16))
-    return _JSON_WHITE.get(letter, letter)
+    if letter != "u":
+        return _JSON_WHITE.get(letter, letter)
+    units = b"".join(int(unit, 16).to_bytes(2, "big") for unit in match[0].split("\\u")[1:])
+    return units.decode("utf-16-be", "replace")
 
 
-def _without_mojibake(run: str) -> str:
-    """Given non-ASCII characters, return what they stand for if UTF-8 was read as another encoding, else the same."""
-    for encode in (_as_cp1252, _as_mac_roman):
-        try:
-            return encode(run).decode("utf-8")
-        except ValueError:
-            continue
-    return run
+def _cp1252_characters(byte: int) -> str:
+    """A C1 control stands for itself too: Latin-1 has them all, WHATWG's windows-1252 the five undefined ones."""
+    return bytes([byte]).decode("cp1252", "ignore") + (chr(byte) if byte < 0xA0 else "")
 
 
-def _as_cp1252(run: str) -> bytes:
-    # The five bytes that Windows-1252 leaves undefined come through as C1 controls (WHATWG windows-1252).
-    return b"".join(bytes([ord(c)]) if "\x80" <= c <= "\x9f" else c.encode("cp1252") for c in run)
+def _mac_roman_characters(byte: int) -> str:
+    return bytes([byte]).decode("mac_roman")
 
 
-def _as_mac_roman(run: str) -> bytes:
-    return run.encode("mac_roman")
+def _mojibake(characters: Callable[[int], str]) -> tuple[re.Pattern[str], dict[str, int]]:
+    """Given what a byte was read as, return what matches a UTF-8 sequence read so, and the way back."""
+    rest = "".join(characters(byte) for byte in range(0x80, 0xC0))
+    leads = [("".join(map(characters, lead)), count) for lead, count in _MOJIBAKE_LEADS]
+    pattern = re.compile("|".join(f"[{re.escape(lead)}][{re.escape(rest)}]{{{count}}}" for lead, count in leads))
+    return pattern, {character: byte for byte in range(0x80, 0x100) for character in characters(byte)}
+
+
+_MOJIBAKE = (_mojibake(_cp1252_characters), _mojibake(_mac_roman_characters))
+
+
+def _without_mojibake(sequence: re.Match[str], byte_of: dict[str, int]) -> str:
+    try:
+        return bytes(byte_of[character] for character in sequence[0]).decode("utf-8")
+    except UnicodeDecodeError:
+        return sequence[0]
 
 
 #: Lone surrogates of Encoding.decode, read as the Windows-1252 byte that they are.

@@ -87,7 +87,7 @@ class Checker:
 
 def near(word: str, known: Iterable[str]) -> str:
     """Given a word nobody knows, return ``; did you mean …?`` or the list of known ones."""
-    known = sorted(known)
+    known = sorted(map(str, known))
     match = difflib.get_close_matches(word, known, n=1)
     if match:
         return f"; did you mean {match[0]!r}?"

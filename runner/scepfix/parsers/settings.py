@@ -23,7 +23,9 @@ class SettingsFile:
 def read_settings(located: Located) -> SettingsFile:
     """Given located YAML, return the settings; an empty file sets nothing. Raise UsageError listing every problem."""
     check = Checker(located)
-    top = check.mapping({} if located.data is None else located.data, (), (), ("ways_in", "catalogue", "issuer_certificates", "limits"))
+    top = check.mapping(
+        {} if located.data is None else located.data, (), (), ("ways_in", "catalogue", "issuer_certificates", "limits")
+    )
     limits = check.mapping({} if top.get("limits") is None else top["limits"], ("limits",), (), ("unpacked_mib",))
     settings = SettingsFile(
         ways_in=check.items(top.get("ways_in"), ("ways_in",), check.text),

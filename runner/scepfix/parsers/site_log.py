@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from scepfix.domain.fault import Signature
-from scepfix.parsers.macos_device_access_log import HEAD
+from scepfix.parsers.macos_device_access_log import HEAD, LONGEST
 from scepfix.parsers.sighting import LogFormat, Sighting, instant
-
-_LONGEST_RECORD = 6000
 
 
 def site_format(signatures: Sequence[Signature]) -> LogFormat:
@@ -16,22 +16,28 @@ def site_format(signatures: Sequence[Signature]) -> LogFormat:
 
     The time is that of the macOS record around the text, where there is one.
     """
-    known = [("".join(signature.contains.split()), signature.says) for signature in signatures]
+    # White space and backslashes are not in squeezed text, and a ">" is not where the anchors are looked for.
+    written = [("".join(signature.contains.replace("\\", "").split()), signature.says) for signature in signatures]
+    known = [(words, says) for words, says in written if words.replace(">", "")]
 
     def read(text: str) -> Iterator[Sighting]:
+        heads: list[re.Match[str]] = []
+        starts: list[int] = []
         for words, says in known:
             at = text.find(words)
+            if at >= 0 and not heads:
+                heads = list(HEAD.finditer(text))
+                starts = [head.start() for head in heads]
             while at >= 0:
                 end = at + len(words)
-                head = None
-                for found in HEAD.finditer(text, max(0, at - _LONGEST_RECORD), end):
-                    head = found
+                index = bisect_left(starts, end) - 1
+                head = heads[index] if index >= 0 and at - starts[index] <= LONGEST else None
                 yield Sighting(head.start() if head else at, end, says, instant(head) if head else None)
                 at = text.find(words, end)
 
     return LogFormat(
         name="site signature",
-        anchors=tuple(words.encode("ascii") for words, _ in known),
+        anchors=tuple(words.replace(">", "").encode("ascii") for words, _ in known),
         read=read,
         recognise=lambda text: any(words in text for words, _ in known),
     )

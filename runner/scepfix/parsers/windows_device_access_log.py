@@ -23,30 +23,48 @@ _LINE = re.compile(
     + r"\[(?:VRB|DBG|INF|WRN|ERR|FTL)\](?:\[[^\]A-Za-z]{0,12}\])?"
     + r"\[([A-Za-z_]\w{2,60}(?:::|\.)\w{2,60})\]"
 )
+#: Class, separator and method; the sentence; what it says. The same sentence of another class is another matter.
 _KNOWN = (
     (
-        "CanRegisterClient",
+        "DevicePrincipalAuthenticator.CanRegisterClient",
         "Devicecannotberegistered:Couldnotfindavalidcertificatefordeviceauthentication",
         "log.no-certificate",
     ),
-    ("RunRegistrationLoop", "DeviceRegistration:Devicenoteligibleforregistration", "log.not-eligible"),
-    ("GetAdminRecoveryChallengeAsync", "Deviceisnotregistered,adminrecoveryunavailable", "log.device-not-registered"),
+    (
+        "DeviceRegistrationJob::RunRegistrationLoop",
+        "DeviceRegistration:Devicenoteligibleforregistration",
+        "log.not-eligible",
+    ),
+    (
+        "UserLogonSession::GetAdminRecoveryChallengeAsync",
+        "Deviceisnotregistered,adminrecoveryunavailable",
+        "log.device-not-registered",
+    ),
 )
+_METHOD_BEFORE = re.compile(r"([\w.:]{1,120})\]$")
 
 
 def read(text: str) -> Iterator[Sighting]:
-    """Given squeezed text, yield the known lines; a line cut before its class still counts by its whole sentence."""
-    for method, sentence, says in _KNOWN:
+    """Given squeezed text, yield the known lines; one cut before or in its class still counts by its method."""
+    for origin, sentence, says in _KNOWN:
         at = text.find(sentence)
         while at >= 0:
             end = at + len(sentence)
             line = _line_before(text, at)
             if line is not None:
-                if line[11].endswith(method):
+                if line[11] == origin:
                     yield Sighting(line.start(), end, says, instant(line), {"platform": "windows"})
-            elif text.endswith(method + "]", max(0, at - 80), at):
-                yield Sighting(at - len(method) - 1, end, says, None, {"platform": "windows"})
+            elif (cut := _METHOD_BEFORE.search(text[max(0, at - 121) : at])) and _is_end_of(cut[1], origin):
+                yield Sighting(at - len(cut[0]), end, says, None, {"platform": "windows"})
             at = text.find(sentence, end)
+
+
+def _is_end_of(cut: str, origin: str) -> bool:
+    return origin.endswith(cut) and len(cut) >= len(_method(origin))
+
+
+def _method(origin: str) -> str:
+    return re.split(r"[.:]+", origin)[-1]
 
 
 def _line_before(text: str, at: int) -> re.Match[str] | None:
@@ -56,7 +74,7 @@ def _line_before(text: str, at: int) -> re.Match[str] | None:
 
 FORMAT = LogFormat(
     name="Windows Device Access log",
-    anchors=tuple(method.encode() for method, _, _ in _KNOWN),
+    anchors=tuple(word.encode() for origin, sentence, _ in _KNOWN for word in (_method(origin), sentence)),
     read=read,
     recognise=lambda text: _LINE.search(text) is not None,
 )

@@ -26,7 +26,7 @@ def read(text: str) -> Iterator[Sighting]:
 
 FORMAT = LogFormat(
     name="Windows MDM event log",
-    anchors=(b"SCEP:Certificateinstalled",),
+    anchors=(b"SCEP:", b"installedsuccessfully"),
     read=read,
     recognise=lambda text: _INSTALLED.search(text) is not None,
 )

@@ -163,9 +163,9 @@ def _duplicates(certificate: Certificate, at: datetime, others: Sequence[Certifi
     if len(different) < len(marked):
         reasons.append("the same certificate is there more than once")
     if same_key:
-        reasons.append(f"the same key is in serial number {_list(other.serial_number for other in same_key)}")
+        reasons.append(f"the same key is in serial number {serial_numbers(same_key)}")
     if current:
-        reasons.append(f"valid at the same time as serial number {_list(other.serial_number for other in current)}")
+        reasons.append(f"valid at the same time as serial number {serial_numbers(current)}")
     if reasons:
         yield _warning("duplicate", "; ".join(reasons))
 
@@ -222,6 +222,12 @@ def _notes_on_what_is_not_known(
 
 def _valid(certificate: Certificate, at: datetime) -> bool:
     return certificate.not_before <= at <= certificate.not_after
+
+
+def serial_numbers(certificates: Sequence[Certificate]) -> str:
+    """Return the first few serial numbers in words: a message stays a message, however many there are."""
+    more = f" and {len(certificates) - 5} more" if len(certificates) > 5 else ""
+    return _list(one.serial_number for one in certificates[:5]) + more
 
 
 def _list(words: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from scepfix.domain.certificate import Certificate
 from scepfix.domain.evidence import rfc3339
-from scepfix.rules.certificate import is_marked_leaf, names_device
+from scepfix.rules.certificate import is_marked_leaf, names_device, serial_numbers
 
 
 class Answer(StrEnum):
@@ -60,8 +60,8 @@ def compare(
     if not new:
         proved_new, reasons = Answer.NO, [f"nothing new among {len(now)} marker certificate(s)"]
     elif len(new) > 1:
-        serials = ", ".join(one.serial_number for one in new)
-        proved_new, reasons = Answer.UNKNOWN, [f"several are new ({serials}): which is the device's cannot be told"]
+        several = f"several are new ({serial_numbers(new)}): which is the device's cannot be told"
+        proved_new, reasons = Answer.UNKNOWN, [several]
     else:
         backdating = timedelta(seconds=backdating_seconds)
         proved_new, reasons = _proof(new[0], list(old.values()), removed_at, backdating, device_names)

@@ -1,0 +1,179 @@
+"""A settings file is read, or refused with every problem, its line and the near miss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scepfix.adapters.settings_file import load_settings
+from scepfix.domain.errors import UsageError
+from scepfix.parsers.located_yaml import parse
+from scepfix.parsers.settings import DEFAULT_UNPACKED_MIB, SettingsFile, read_settings
+
+WHOLE = """\
+ways_in:
+  - "Ring the front desk"
+catalogue: faults/site.yml
+issuer_certificates: [okta.pem, ~/old.pem]
+limits:
+  unpacked_mib: 64
+"""
+
+
+def test_a_whole_file_is_read() -> None:
+    assert read_settings(parse(WHOLE, "config.yml")) == SettingsFile(
+        ways_in=("Ring the front desk",),
+        catalogue="faults/site.yml",
+        issuer_certificates=("okta.pem", "~/old.pem"),
+        unpacked_mib=64,
+    )
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "{}\n", "ways_in:\nlimits:\nissuer_certificates: []\n"])
+def test_a_file_that_sets_nothing_leaves_the_defaults(text: str) -> None:
+    assert read_settings(parse(text, "config.yml")) == SettingsFile(unpacked_mib=DEFAULT_UNPACKED_MIB)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("catalog: x\n", 1, "unknown key 'catalog'; did you mean 'catalogue'?"),
+        ("ways_in: Ring\n", 1, "ways_in must be a list, found 'Ring'"),
+        ("ways_in:\n  - a\n  - 7\n", 3, "ways_in.1 must be text, found 7"),
+        ("ways_in: ['']\n", 1, "ways_in.0 must be text, found ''"),
+        ("catalogue: [a]\n", 1, "catalogue must be text, found a list"),
+        ("catalogue:\n", 1, "catalogue must be text, found nothing"),
+        ("\n\nlimits:\n  unpacked_mb: 3\n", 4, "did you mean 'unpacked_mib'?"),
+        ("limits: 3\n", 1, "limits must be a mapping, found 3"),
+        ("limits: {unpacked_mib: 0}\n", 1, "limits.unpacked_mib must be a whole number from 1 to 1048576, found 0"),
+        ("limits: {unpacked_mib: -1}\n", 1, "found -1"),
+        ("limits: {unpacked_mib: 1048577}\n", 1, "found 1048577"),
+        ("limits: {unpacked_mib: 2.5}\n", 1, "found 2.5"),
+        ("limits: {unpacked_mib: true}\n", 1, "found True"),
+        ("limits: {unpacked_mib: '64'}\n", 1, "found '64'"),
+        ("[]\n", 1, "the file must be a mapping, found a list"),
+        ("false\n", 1, "the file must be a mapping, found False"),
+        ("just a sentence\n", 1, "the file must be a mapping, found 'just a sentence'"),
+        ("1: x\n", 1, "unknown key 1"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_line(text: str, line: int, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_settings(parse(text, "config.yml"))
+
+    assert caught.value.code == "settings"
+    assert f"config.yml:{line}: " in caught.value.message
+    assert message in caught.value.message
+
+
+def test_several_problems_are_all_told_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        read_settings(parse("ways_in: x\ncatalog: y\nlimits: {unpacked_mib: no}\n", "config.yml"))
+
+    lines = caught.value.message.splitlines()
+    assert lines[0] == "3 problems"
+    assert sorted(line.strip().split(": ")[0] for line in lines[1:]) == ["config.yml:1", "config.yml:2", "config.yml:3"]
+
+
+# --- the file itself --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_this_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+
+
+def refused(tmp_path: Path, data: bytes) -> UsageError:
+    file = tmp_path / "config.yml"
+    file.write_bytes(data)
+    with pytest.raises(UsageError) as caught:
+        load_settings(str(file))
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"ways_in: [caf\xe9]\n", "this is no UTF-8 text"),
+        (b"\xff\xfew\0a\0y\0s\0", "this is no UTF-8 text"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "this is no UTF-8 text"),
+        (b"#" * (4 * 1024 * 1024 + 1), "far larger than any settings file"),
+    ],
+)
+def test_a_file_that_is_no_settings_file_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
+    error = refused(tmp_path, data)
+
+    assert (error.code, error.message, error.where) == ("settings", message, str(tmp_path / "config.yml"))
+
+
+def test_a_byte_order_mark_is_no_matter(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_bytes(b"\xef\xbb\xbfways_in: [x]\n")
+
+    assert load_settings(str(tmp_path / "config.yml")).ways_in == ("x",)
+
+
+def test_the_default_place_may_be_empty() -> None:
+    assert load_settings(None).ways_in == ()
+
+
+def test_the_default_place_is_the_configuration_folder(tmp_path: Path) -> None:
+    file = tmp_path / "xdg/scepfix/config.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text("ways_in: [from the default place]\n")
+
+    assert load_settings(None).ways_in == ("from the default place",)
+
+
+def test_a_relative_configuration_folder_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "here/scepfix/config.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text("ways_in: [wrong]\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+
+    assert load_settings(None).ways_in == ()
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_settings(str(tmp_path / "absent.yml"))
+
+    assert (caught.value.code, caught.value.message) == ("settings", "no such file")
+    assert caught.value.where == str(tmp_path / "absent.yml")
+
+
+def test_paths_start_at_the_folder_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    (tmp_path / "config.yml").write_text("issuer_certificates: [ca/okta.pem, ~/old.pem, /etc/ca.pem]\n")
+
+    assert load_settings(str(tmp_path / "config.yml")).issuer_files == (
+        str(tmp_path / "ca/okta.pem"),
+        "/home/somebody/old.pem",
+        "/etc/ca.pem",
+    )
+
+
+@pytest.mark.parametrize("name", ["absent.yml", "..", "bad\\0name.yml"])
+def test_a_catalogue_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    error = refused(tmp_path, f'catalogue: "{name}"\n'.encode())
+
+    assert error.code == "settings"
+    assert error.where.startswith(str(tmp_path))
+    assert error.hint == "check --config, and the names in it"
+
+
+def test_a_problem_of_the_catalogue_names_the_catalogue(tmp_path: Path) -> None:
+    (tmp_path / "site.yml").write_text("faults:\n  - {id: x}\n")
+
+    error = refused(tmp_path, b"catalogue: site.yml\n")
+
+    assert error.code == "catalogue"
+    assert f"{tmp_path / 'site.yml'}:2: " in error.message
+
+
+def test_the_limit_becomes_bytes(tmp_path: Path) -> None:
+    (tmp_path / "config.yml").write_text("limits: {unpacked_mib: 3}\n")
+
+    assert load_settings(str(tmp_path / "config.yml")).unpacked_bytes == 3 * 1024 * 1024
