@@ -12,7 +12,8 @@ from scepfix.domain.evidence import Evidence, Fact, Witness
 from scepfix.domain.fault import Catalogue, Symptom
 from scepfix.parsers import located_yaml
 from scepfix.parsers.fault_catalogue import read_catalogue
-from scepfix.rules.diagnose import Circumstances, diagnose
+from scepfix.rules.diagnose import diagnose
+from scepfix.rules.steps import Circumstances
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 CATALOGUE_FILE = Path(__file__).parents[1] / "runner" / "scepfix" / "rules" / "faults.yml"

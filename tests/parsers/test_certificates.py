@@ -225,7 +225,6 @@ def test_an_empty_mdm_list_is_no_answer() -> None:
 PARTLY: dict[str, tuple[bytes, str]] = {
     "PEM cut": ((FIRST.pem + SECOND.pem[:200]).encode(), f"line {FIRST.pem.count(chr(10)) + 1}"),
     "PEM edited": ((FIRST.pem.replace("M", "*", 5) + SECOND.pem).encode(), "line 1"),
-    "PEM of a request": ((FIRST.pem + pem(b"0", "CERTIFICATE REQUEST")).encode(), "line 13"),
     "DER and a bad one": (FIRST.der + tlv(0x30, b"\x05\0" * 90), "certificate 2"),
     "DER and text": (FIRST.der + b"and more", "certificate 2"),
     "DER and a cut one": (FIRST.der + CA.der[:-1], "certificate 2"),
@@ -242,10 +241,13 @@ def test_a_bad_part_is_named_and_costs_only_itself(case: str) -> None:
     data, place = PARTLY[case]
     parsed = parse_certificates(data)
     assert len(parsed.found) == 1
-    assert next(problem.place for problem in parsed.problems).startswith(place.split(" ")[0])
-    assert len(parsed.problems) == 1
-    if case != "PEM of a request":
-        assert parsed.problems[0].place == place
+    assert [problem.place for problem in parsed.problems] == [place]
+
+
+def test_other_blocks_are_passed_over_with_a_warning() -> None:
+    parsed = parse_certificates((pem(b"0", "EC PARAMETERS") + FIRST.pem + pem(b"0", "X509 CRL")).encode())
+    assert (sha256s(parsed), parsed.problems) == (expected(FIRST), ())
+    assert ["EC PARAMETERS in line 1" in parsed.warnings[0], "X509 CRL" in parsed.warnings[1]] == [True, True]
 
 
 CERTUTIL = """My "Personal"

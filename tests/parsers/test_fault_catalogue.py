@@ -13,8 +13,9 @@ from scepfix.domain.evidence import SAYS, Evidence, Fact, Witness
 from scepfix.domain.fault import DRAWN_SIGNS, Catalogue, Condition, Fault, Platform, Symptom
 from scepfix.parsers.fault_catalogue import read_catalogue
 from scepfix.parsers.located_yaml import parse
-from scepfix.rules.diagnose import Circumstances, diagnose
+from scepfix.rules.diagnose import diagnose
 from scepfix.rules.signs import draw_signs
+from scepfix.rules.steps import Circumstances
 from scepfix.rules.wording import render_steps
 
 SHIPPED = (Path(__file__).parents[2] / "runner/scepfix/rules/faults.yml").read_text("utf-8")

@@ -25,6 +25,7 @@ class SiteSettings:
     catalogue: Catalogue
     issuer_files: tuple[str, ...]
     unpacked_bytes: int
+    has_own_faults: bool
 
 
 def load_settings(path: str | None) -> SiteSettings:
@@ -47,6 +48,7 @@ def load_settings(path: str | None) -> SiteSettings:
         catalogue=read_catalogue(located_yaml.parse(shipped, "faults.yml"), site),
         issuer_files=tuple(str(_beside(file, issuer)) for issuer in found.issuer_certificates),
         unpacked_bytes=found.unpacked_mib * 1024 * 1024,
+        has_own_faults=site is not None,
     )
 
 

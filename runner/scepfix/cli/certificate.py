@@ -26,7 +26,12 @@ _EXITS = {
 @click.group()
 @shared_options
 def certificate() -> None:
-    """Inspect certificates as Device Access sees them."""
+    """Inspect certificates as Device Access sees them.
+
+    \b
+    Example:
+      scepfix certificate inspect device.pem
+    """
 
 
 @certificate.command(

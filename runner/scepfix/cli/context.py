@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from scepfix.domain.errors import ScepfixError
+from scepfix.domain.inert import visible
 
 SCHEMA_VERSION = 1
 
@@ -89,11 +90,16 @@ def _unwritable(reason: str) -> OutputError:
 
 def render_error(error: ScepfixError) -> str:
     """Given an error, return what a person reads: where, what, what next."""
-    place = f"{error.where}: " if error.where else ""
-    lines = [click.style("error: ", fg="red", bold=True) + f"{place}{error.message}"]
+    place = f"{_lines(error.where)}: " if error.where else ""
+    lines = [click.style("error: ", fg="red", bold=True) + f"{place}{_lines(error.message)}"]
     if error.hint:
-        lines.append(click.style("hint:  ", bold=True) + error.hint)
+        lines.append(click.style("hint:  ", bold=True) + _lines(error.hint))
     return "\n".join(lines)
+
+
+def _lines(text: str) -> str:
+    """An error may quote a file name or a foreign value: each line of it is made inert."""
+    return "\n".join(visible(line) for line in text.split("\n"))
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> Any:

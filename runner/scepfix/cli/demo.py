@@ -33,7 +33,7 @@ def demo(shared: Shared) -> Exit:
             shared.print_text(_heading(case, request))
             shared.print_text(as_text(report, request) + "\n")
     if shared.as_json:
-        shared.print_document("diagnosis", {"cases": documents})
+        shared.print_document("demo", {"cases": documents})
         return Exit.VERDICT
     widths = [max(len(row[column]) for row in summary) for column in (0, 1)]
     lines = [f"  {name:<{widths[0]}}  {fault:<{widths[1]}}  {standing}" for name, fault, standing in summary]

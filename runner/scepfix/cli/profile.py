@@ -17,7 +17,12 @@ from scepfix.service.check_profile import CheckedProfile
 @click.group()
 @shared_options
 def profile() -> None:
-    """Check a SCEP profile."""
+    """Check a SCEP profile.
+
+    \b
+    Example:
+      scepfix profile check okta-scep.mobileconfig
+    """
 
 
 @profile.command(

@@ -81,6 +81,9 @@ _CERTIFICATE_FACTS = {
     "device_access_marker": "true where the marker extension or usage is there",
     "store": "system, login, local-machine or current-user",
     "private_key": "true, false; null or absent where it was not looked at",
+    "key_access": "false where the key's access control keeps the daemon out",
+    "subject": "RFC 4514",
+    "is_ca": "true or false",
     "not_before": "RFC 3339",
     "not_after": "RFC 3339",
     "appeared_at": "RFC 3339, when it was first seen on the device; not_before stands in for it",
@@ -92,13 +95,18 @@ _CERTIFICATE_FACTS = {
     "identity_preference": "true where an identity preference pins it",
 }
 
+#: Facts that any evidence may carry: whose it is, and from what system.
+COMMON_FACTS: Mapping[str, str] = {
+    "device": "the device it is about; evidence is sorted by it",
+    "person": "the person it is about",
+    "platform": "macos or windows",
+}
+
 #: Every id that Evidence may carry. Sites may add ids that begin with ``site.``.
 SAYS: Mapping[str, Meaning] = {
     # Logs (macOS, Windows, Okta Verify, pasted System Log lines)
     "log.attempt": Meaning("A registration for recovery began. Its result is not in this line."),
-    "log.no-certificate": Meaning(
-        "Registration failed: no matching Device Access certificate.", {"platform": "macos or windows"}
-    ),
+    "log.no-certificate": Meaning("Registration failed: no matching Device Access certificate."),
     "log.rejected": Meaning("Registration failed: a certificate was found and the server answered with an error."),
     "log.registration-failed": Meaning(
         "Registration failed with a text that scepfix does not know.", {"code": "error code"}
@@ -134,7 +142,6 @@ SAYS: Mapping[str, Meaning] = {
         "Okta Verify on the device.",
         {
             "version": "dotted numbers",
-            "platform": "macos or windows",
             "source": "package or app-store",
             "before_profile": "true where the package came before its profile",
         },
@@ -167,7 +174,9 @@ SAYS: Mapping[str, Meaning] = {
     # Okta
     "okta.device-active": Meaning("The device record is active.", {"device_id": "", "created_at": "RFC 3339"}, _OKTA),
     "okta.device-gone": Meaning(
-        "The device record was deleted (404, device.lifecycle.delete).", {"device_id": ""}, _OKTA
+        "The device record was deleted (404, device.lifecycle.delete).",
+        {"device_id": "", "deleted_at": "RFC 3339"},
+        _OKTA,
     ),
     "okta.device-deactivated": Meaning("The device record is deactivated.", {"device_id": ""}, _OKTA),
     "okta.device-suspended": Meaning(

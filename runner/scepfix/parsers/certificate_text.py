@@ -63,8 +63,8 @@ class _Places:
 def parse_text(text: str, encoding: Encoding) -> TextFindings:
     """Given decoded text and its encoding, return the certificates in its blocks and what is wrong with the others.
 
-    Blocks that are no certificates (requests, revocation lists) are problems, private keys a warning. Hash lines are
-    compared with the certificate after them: a difference means that the text was edited.
+    Blocks of other kinds (private keys, requests, parameters) are passed over with a warning. Hash lines are compared
+    with the certificate after them: a difference means that the text was edited.
     """
     findings = TextFindings(has_hash_lines=_SHA1_LINE.search(text) is not None)
     if findings.has_hash_lines:
@@ -73,7 +73,9 @@ def parse_text(text: str, encoding: Encoding) -> TextFindings:
     for block in pem_blocks(text):
         line, byte_offset = places.of(block.start)
         if block.is_private_key:
-            findings.warnings = [KEY_WARNING]
+            findings.warnings += [] if KEY_WARNING in findings.warnings else [KEY_WARNING]
+        elif block.label not in _CERTIFICATES | _BUNDLES:
+            findings.warnings.append(f"the {block.label} in line {line} is no certificate and was passed over")
         else:
             _read_block(block, line, byte_offset, text[end_of_last : block.start], findings)
         end_of_last = block.end
@@ -112,8 +114,6 @@ def _read_block(block: PemBlock, line: int, byte_offset: int, before: str, findi
 def _ders(label: str, body: bytes) -> list[bytes]:
     if label in _BUNDLES:
         return certificates_in(body)[1]
-    if label not in _CERTIFICATES:
-        raise InputError("not-a-certificate", f"the block is a {label}, not a certificate")
     if label != "TRUSTED CERTIFICATE":
         return [body]
     try:

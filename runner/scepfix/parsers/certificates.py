@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from scepfix.domain.certificate import (
     CANARY_COMMON_NAMES,
@@ -13,12 +14,12 @@ from scepfix.domain.certificate import (
     Problem,
 )
 from scepfix.domain.errors import InputError
+from scepfix.parsers.base64_blocks import base64_blocks
 from scepfix.parsers.certificate_bundle import certificates_in, looks_like_der
 from scepfix.parsers.certificate_json import looks_like_json, parse_json
-from scepfix.parsers.certificate_text import parse_text
-from scepfix.parsers.encoding import detect
+from scepfix.parsers.certificate_text import KEY_WARNING, parse_text
+from scepfix.parsers.encoding import Encoding, detect
 from scepfix.parsers.mdm_certificate_list import looks_like_plist, parse_certificate_list
-from scepfix.parsers.pem import base64_bytes
 from scepfix.parsers.x509 import read_certificate
 
 _POWERSHELL = (
@@ -100,6 +101,10 @@ def _parse(data: bytes, listing: bool) -> CertificateFile:
         complete = bool(found) and not problems
         seen = Listing(ListingKind.MDM, _has_canary(found), complete)
         return CertificateFile("MDM CertificateList", tuple(found), tuple(problems), listing=seen)
+    return _text(data, listing)
+
+
+def _text(data: bytes, listing: bool) -> CertificateFile:
     encoding = detect(data[:4096])
     text = encoding.decode(data[encoding.mark_bytes :])
     has_blocks = "-----BEGIN" in text
@@ -111,9 +116,12 @@ def _parse(data: bytes, listing: bool) -> CertificateFile:
             if not has_blocks:
                 raise
     if not has_blocks:
+        bare = _base64_alone(text, encoding)
+        if bare is not None:
+            return bare
         _refuse_mistaken(text)
         if not listing:
-            return _base64_alone(text)
+            raise InputError("no-certificate", "there is no certificate in it", hint=_FORMATS)
     findings = parse_text(text, encoding)
     seen_listing = None
     canary = _has_canary(findings.found)
@@ -157,15 +165,17 @@ def _json(text: str) -> CertificateFile:
     return CertificateFile("JSON", tuple(found), tuple(problems))
 
 
-def _base64_alone(text: str) -> CertificateFile:
-    """Given text without blocks, read it as the base64 of DER, as some consoles copy it."""
-    try:
-        body = base64_bytes(text)
-    except ValueError:
-        body = b""
-    if looks_like_der(body):
-        return _binary(body, "line 1")
-    raise InputError("no-certificate", "there is no certificate in it", hint=_FORMATS)
+def _base64_alone(text: str, encoding: Encoding) -> CertificateFile | None:
+    """Given text without blocks, return the certificates that stand in it as bare base64; None where there are none."""
+    found: list[FoundCertificate] = []
+    problems: list[Problem] = []
+    for index, body in base64_blocks(text):
+        line = text.count("\n", 0, index) + 1
+        byte_offset = encoding.mark_bytes + encoding.encoded_length(text[:index])
+        inner = _binary(body, f"line {line}")
+        found += [replace(one, line=line, byte_offset=byte_offset) for one in inner.found]
+        problems += inner.problems
+    return CertificateFile("base64", tuple(found), tuple(problems)) if found or problems else None
 
 
 def _refuse_mistaken(text: str) -> None:
@@ -181,5 +191,6 @@ def _without_certificate(parsed: CertificateFile) -> InputError:
         message = f"no certificate in it could be read: {first.place}: {first.message}{more}"
         return InputError(first.code, message, hint="export it again; was the copy cut or edited?")
     if parsed.warnings:
-        return InputError("private-key", f"no certificate in it, and {parsed.warnings[0]}")
+        code = "private-key" if KEY_WARNING in parsed.warnings else "not-a-certificate"
+        return InputError(code, f"there is no certificate in it, and {parsed.warnings[0]}", hint=_FORMATS)
     return InputError("no-certificate", "there is no certificate in it", hint=_FORMATS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 from dataclasses import dataclass
 
 UTF8, UTF16_LE, UTF16_BE = "utf-8", "utf-16-le", "utf-16-be"
@@ -67,8 +68,12 @@ def _by_zeros(body: bytes) -> str:
 
 
 def _is_single_byte_text(body: bytes) -> bool:
-    """UTF-16 read as bytes has no reason to be valid UTF-8 that is nearly all printable ASCII."""
-    if not body:
-        return False
+    """UTF-16 read as bytes has no reason to be valid UTF-8 without a NUL, or to be nearly all printable ASCII."""
     sample = body[:4096]
+    if not sample:
+        return False
+    if 0 not in sample:
+        with contextlib.suppress(UnicodeDecodeError):
+            codecs.getincrementaldecoder("utf-8")().decode(sample)
+            return True
     return len(sample.translate(None, _PRINTABLE)) / len(sample) < 0.2

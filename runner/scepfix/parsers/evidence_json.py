@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from math import isfinite
 
 from scepfix.domain.errors import InputError
 from scepfix.domain.evidence import SAYS, Evidence, Fact, Witness
@@ -73,7 +74,7 @@ def _one(item: object, place: str, problems: list[str]) -> Evidence | None:
     if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
         problems.append(f"{place}.sha256: {_shown(sha256)} is no SHA-256 in hex")
     observed_at = _moment(item.get("observed_at"), f"{place}.observed_at", problems)
-    texts = {key: item.get(key) or "" for key in ("source", "quote")}
+    texts = {key: "" if item.get(key) is None else item[key] for key in ("source", "quote")}
     for key, text in texts.items():
         if not isinstance(text, str):
             problems.append(f"{place}.{key}: {_shown(text)} is no text")
@@ -106,7 +107,7 @@ def _moment(value: object, place: str, problems: list[str]) -> datetime | None:
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
         if found is not None and found.tzinfo is not None and found.utcoffset() is not None:
-            found.timestamp()
+            found.astimezone(UTC)
             return found
     except (ValueError, OverflowError):
         pass
@@ -133,7 +134,12 @@ def _facts(value: object, place: str, problems: list[str]) -> Mapping[str, Fact]
 
 def _is_fact(value: object) -> bool:
     parts = value if isinstance(value, list) else value.values() if isinstance(value, dict) else [value]
-    return all(part is None or isinstance(part, str | int | float | bool) for part in parts)
+    return all(_is_scalar(part) for part in parts)
+
+
+def _is_scalar(value: object) -> bool:
+    # JSON has no infinity, yet 1e999 is read as one.
+    return value is None or isinstance(value, str | int) or (isinstance(value, float) and isfinite(value))
 
 
 def _inert(value: object) -> Fact:
@@ -147,4 +153,6 @@ def _inert(value: object) -> Fact:
 
 
 def _shown(value: object) -> str:
-    return visible(repr(value))[:80]
+    if isinstance(value, list | dict):
+        return f"a {type(value).__name__}"
+    return visible(repr(value)[:80])

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from math import isfinite
 
-from scepfix.domain.evidence import SAYS
+from scepfix.domain.evidence import COMMON_FACTS, SAYS
 from scepfix.domain.fault import (
     DRAWN_SIGNS,
     Catalogue,
@@ -130,7 +130,10 @@ def _condition(
     if not isinstance(where, dict):
         check.problem((*path, "where"), "where must be a mapping of facts")
         where = {}
+    known_facts = (*SAYS[says].facts, *COMMON_FACTS) if says in SAYS else ()
     for key, want in where.items():
+        if known_facts:
+            check.one_of(key, (*path, "where", key), known_facts)
         for one in want if isinstance(want, list) else [want]:
             if problem := _not_comparable(one):
                 check.problem((*path, "where", key), f"{key}: {problem}")

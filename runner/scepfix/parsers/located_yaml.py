@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import yaml
 
 from scepfix.domain.errors import UsageError
+from scepfix.domain.inert import visible
 
 _DEEPEST = 30
 
@@ -38,9 +39,13 @@ def parse(text: str, name: str) -> Located:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            line = event.start_mark.line if event.start_mark else 0
             if isinstance(event, yaml.AliasEvent):
-                line = event.start_mark.line if event.start_mark else 0
                 raise _error(name, line, "aliases are not read", "write the value out")
+            # A tag chooses a constructor that the text need not fit (!!timestamp soon).
+            if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
+                hint = "use plain text, numbers and lists"
+                raise _error(name, line, f"{visible(event.tag)} cannot be read: a tag is not read here", hint)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _error(

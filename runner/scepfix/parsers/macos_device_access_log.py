@@ -33,8 +33,9 @@ _ATTEMPT = "Creatinganewrecoveryenrollment"
 _FAILED = re.compile(r"(?:Registrationfailed:|(?<!\{))ErrorDomain=OktaDAServiceDaemonCode=(\d{1,9})(?!\d|$)")
 #: How far after its head a record's own failure may begin.
 _SLACK = 40
-# The description stands twice, the second time after UserInfo: no match may run from the one into the other.
-_NO_CERTIFICATE = r"Certerror:JWTgeneration(?:(?!UserInfo|\"defaultProperties).){0,200}?noMatchingCertificate"
+# The description stands twice, the second time after UserInfo: no match may run from the one into the other, nor
+# from a description that goes on otherwise into what stands behind it.
+_NO_CERTIFICATE = r"Certerror:JWTgeneration[^.]{0,120}?noMatchingCertificate"
 _REJECTED = (
     r"Registrationerror:Responsedecoding(?:(?!UserInfo|\"defaultProperties).){0,100}?"
     r"keyNotFound\(CodingKeys\(stringValue:\"id\""
@@ -122,8 +123,13 @@ def _opened(text: str, opening: _Opening, tail: re.Match[str] | None) -> Iterato
                 return
         end = tail.end() if tail else failed.end()
         yield Sighting(opening.start, end, "log.registration-failed", at, {**_FACTS, "code": int(failed[1])})
-    elif opening.attempt_end and (tail is None or tail[1] == "RecoveryManager.swift"):
+    elif opening.attempt_end:
+        if tail is not None and tail[1] != "RecoveryManager.swift":
+            return
         yield Sighting(opening.start, tail.end() if tail else opening.attempt_end, "log.attempt", at, _FACTS)
+    elif head is not None and tail is not None:
+        # A message that nobody knows, or one that was cut, and the tail is that of the next record.
+        yield from _headless(text, head.end(), tail)
 
 
 def _headless(text: str, free_from: int, tail: re.Match[str]) -> Iterator[Sighting]:

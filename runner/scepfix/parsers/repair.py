@@ -27,7 +27,9 @@ _PLAIN = str.maketrans(
 #: White space of any kind, NUL and other controls, zero-width and soft characters, and the backslashes of escaping.
 _SQUEEZED = re.compile(r"[\s\x00-\x1f\x7f-\x9f\\\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]+")
 _ANSI = re.compile(r"\x1b\[[0-9;]{0,16}[A-Za-z]")
-_QUOTE_PREFIX = re.compile(r"^[ \t\u00a0]*(?:>[ \t\u00a0]?)+", re.MULTILINE)
+#: At the start of a line, whatever ends lines.
+_QUOTE_PREFIX = re.compile(r"(?<![^\r\n])[ \t\u00a0]*(?:>[ \t\u00a0]?)+")
+_NULS = re.compile("\0+")
 _JIRA = re.compile(r"\{(?:noformat|code)(?::[^}\n]{0,80})?\}")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,8});")
 _TAG = re.compile(
@@ -92,11 +94,14 @@ def written_end(original: str, start: int, end: int) -> int:
 def squeeze(original: str) -> Mapped:
     """Given text as stored, return it repaired and without white space, mapped to the original characters.
 
-    Undone, in this order: JSON escaping (up to three levels) and the seams of an Atlassian Document, HTML tags and
-    entities (twice, for mail that was escaped twice), one level of mojibake, ``>`` quoting at any depth, Jira
-    ``{noformat}`` / ``{code}`` marks, typographic quotes and dashes, NULs, controls and zero-width characters.
+    Undone, in this order: NULs, JSON escaping (up to three levels) and the seams of an Atlassian Document, HTML tags
+    and entities (twice, for mail that was escaped twice), one level of mojibake, ``>`` quoting at any depth, Jira
+    ``{noformat}`` / ``{code}`` marks, typographic quotes and dashes, controls and zero-width characters.
     """
     mapped = Mapped(original, list(range(len(original))))
+    if "\0" in original:
+        # First of all, or one in the middle of an entity or an escape would keep it from being read.
+        mapped = mapped.replace(_NULS)
     if "\\" in original or '"text"' in original:
         mapped = _without_json(mapped)
     for _ in range(2):

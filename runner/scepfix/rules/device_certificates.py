@@ -39,7 +39,7 @@ class Held:
             "certificate.wrong-org": facts.get("org_issuer") is False,
             "certificate.expired": after is not None and after < now,
             "certificate.not-yet-valid": self.not_before is not None and self.not_before > now,
-            "certificate.key-unusable": facts.get("private_key") is False,
+            "certificate.key-unusable": facts.get("private_key") is False or facts.get("key_access") is False,
         }
         return tuple(sign for sign, true in found.items() if true)
 

@@ -13,7 +13,9 @@ from scepfix.domain.evidence import Evidence, Witness
 from scepfix.domain.fault import Symptom
 from scepfix.parsers.certificates import parse_certificates
 from scepfix.parsers.evidence_json import parse_evidence
-from scepfix.rules.diagnose import Circumstances, diagnose, most_severe, sort_by_device
+from scepfix.rules.diagnose import diagnose, most_severe
+from scepfix.rules.steps import Circumstances
+from scepfix.rules.whom import sort_by_device
 from scepfix.service.ports import EvidenceSources, Settings, SmallFiles, UnreadableSource
 from scepfix.service.read_evidence import ReadSource, SourceReader
 
@@ -96,7 +98,7 @@ def _issuers(settings: Settings, files: SmallFiles) -> Sequence[Certificate]:
 
 
 def _refuse_nothing(inputs: Sequence[ReadSource]) -> None:
-    if not inputs or any(item.error is None and not item.skipped for item in inputs):
+    if not inputs or any((item.error is None or item.evidence) and not item.skipped for item in inputs):
         return
     errors = [item.error for item in inputs if item.error is not None]
     if len(errors) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from scepfix.rules.issuer_key import signed_with_key_of
 from scepfix.rules.scep_profile import judge_profile
 
 _CERTIFICATE_MARKS = ("-----BEGIN CERTIFICATE", "-----BEGIN TRUSTED CERTIFICATE", "-----BEGIN PKCS7", "SHA-1 hash:")
+#: Base64 of DER without BEGIN and END, as a line of its own.
+_BARE_BASE64 = re.compile(r"^[ \t>|]*MII[A-Za-z0-9+/]{40,}", re.MULTILINE)
 _CERTIFICATE_JSON = ("RawData", "cert_data", "HasPrivateKey")
 #: On a device the MDM has already put the values in: a subject without a variable says nothing there.
 _NOT_ON_A_DEVICE = frozenset({"subject-not-unique"})
@@ -48,9 +51,8 @@ def sniff(head: bytes) -> Kinds:
     if "<key>CertificateList</key>" in text:
         return Kinds(profile=False, certificates=True, text=False)
     is_json = text.lstrip().startswith(("[", "{")) and any(f'"{word}"' in text for word in _CERTIFICATE_JSON)
-    return Kinds(
-        profile=False, certificates=is_json or any(mark in text for mark in _CERTIFICATE_MARKS), text=not is_json
-    )
+    marked = any(mark in text for mark in _CERTIFICATE_MARKS) or _BARE_BASE64.search(text) is not None
+    return Kinds(profile=False, certificates=is_json or marked, text=not is_json)
 
 
 def certificate_evidence(

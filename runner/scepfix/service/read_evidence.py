@@ -19,7 +19,8 @@ from scepfix.service.file_evidence import certificate_evidence, profile_evidence
 from scepfix.service.ports import EvidenceSource
 
 _BLOCK_BYTES = 1024 * 1024
-_HEAD_BYTES = 64 * 1024
+#: Judged for what a stream is: a ticket quotes its log first and its certificate last.
+_HEAD_BYTES = 1024 * 1024
 #: Certificates and profiles are read whole; nothing of the kind is larger.
 _WHOLE_BYTES = 32 * 1024 * 1024
 _KEPT = "only the first and the latest of each kind are kept as evidence"
@@ -27,7 +28,7 @@ _KEPT = "only the first and the latest of each kind are kept as evidence"
 
 @dataclass(frozen=True, slots=True)
 class ReadSource:
-    """What came of one stream. ``kind`` says what it was; ``error`` why it could not be read."""
+    """What came of one stream. ``kind`` says what it was; ``error`` why it could not be read, or not to its end."""
 
     source: str
     kind: str
@@ -52,26 +53,30 @@ class SourceReader:
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(max_workers=1))
 
     def read(self, source: EvidenceSource) -> ReadSource:
-        """Given an opened stream, return its evidence; what the bytes are never raises, the system's errors pass."""
+        """Given an opened stream, return its evidence; what the bytes are, and where they break off, never raises."""
         name = visible(source.name)
-        head = _read_fully(source, _HEAD_BYTES)
+        head, broken = _read_fully(source, _HEAD_BYTES)
         if not head:
-            error = InputError(
+            error = broken or InputError(
                 "input-empty", "the file is empty", where=name, hint="collect it again; was the copy cut?"
             )
-            return ReadSource(name, "empty", error=error, skipped=not source.named)
+            kind = "unreadable" if broken else "empty"
+            return ReadSource(name, kind, error=error, skipped=broken is None and not source.named)
         kinds = sniff(head)
         if kinds.whole:
-            return self._whole(source, name, head)
-        return self._log(source, name, head, only_text=not source.named)
-
-    def _whole(self, source: EvidenceSource, name: str, head: bytes) -> ReadSource:
-        data = head + _read_fully(source, _WHOLE_BYTES + 1 - len(head))
-        if len(data) > _WHOLE_BYTES:
+            rest, broken = _read_fully(source, _WHOLE_BYTES + 1 - len(head)) if broken is None else (b"", broken)
+            data = head + rest
+            del head, rest
+            if len(data) <= _WHOLE_BYTES:
+                return self._whole(name, data, broken)
             message = f"more than {_WHOLE_BYTES // 1024**2} MiB of what looks like a certificate or a profile"
-            return ReadSource(
-                name, "unknown", error=InputError("input-too-large", message, where=name, hint="is it one?")
-            )
+            if not kinds.text:
+                error = InputError("input-too-large", message, where=name, hint="is it one?")
+                return ReadSource(name, "unknown", error=error)
+            return self._log(source, name, data, broken, notes=[f"{name}: {message}: read as a log only"])
+        return self._log(source, name, head, broken)
+
+    def _whole(self, name: str, data: bytes, broken: InputError | None) -> ReadSource:
         kinds = sniff(data)
         sha256 = hashlib.sha256(data).hexdigest()
         evidence: list[Evidence] = []
@@ -92,61 +97,79 @@ class SourceReader:
                 failed = error
         if kinds.text:
             scan = self._scan()
-            scan.feed(data)
+            for block in _cut_up(data):
+                scan.feed(block)
             records = scan.finish()
             evidence += [to_evidence(record, source=name, sha256=sha256, witness=self.witness) for record in records]
             names += sorted(scan.recognised)
         if failed is not None and not evidence:
-            return ReadSource(name, "unreadable", error=failed)
+            return ReadSource(name, "unreadable", error=broken or failed)
         if failed is not None:
             notes.append(f"{name}: {failed.message}")
-        return ReadSource(name, ", ".join(names) or "text", tuple(evidence), tuple(notes))
+        return ReadSource(name, ", ".join(names) or "text", tuple(evidence), tuple(notes), broken)
 
     def _scan(self) -> LogScan:
         return LogScan((*FORMATS, *([site_format(self.signatures)] if self.signatures else [])))
 
-    def _log(self, source: EvidenceSource, name: str, head: bytes, *, only_text: bool) -> ReadSource:
+    def _log(
+        self, source: EvidenceSource, name: str, head: bytes, broken: InputError | None, notes: Sequence[str] = ()
+    ) -> ReadSource:
         scan = self._scan()
         digest: _Hash = hashlib.sha256()
         # Hashing lets go of the interpreter lock: it costs a second core, not the scan's time.
         hashing: Future[None] | None = None
-        for block in _blocks(source, head):
+        try:
+            for block in _blocks(source, head, broken):
+                if hashing is not None:
+                    hashing.result()
+                hashing = self._pool.submit(digest.update, block)
+                scan.feed(block)
+                if scan.looks_binary and not source.named:
+                    return ReadSource(name, "binary", skipped=True)
+        except InputError as ended:
+            # What was read before it broke off is evidence all the same.
+            broken = ended
+        finally:
             if hashing is not None:
                 hashing.result()
-            hashing = self._pool.submit(digest.update, block)
-            scan.feed(block)
-            if only_text and scan.looks_binary:
-                hashing.result()
-                return ReadSource(name, "binary", skipped=True)
-        if hashing is not None:
-            hashing.result()
         records = scan.finish()
         sha256 = digest.hexdigest()
         if scan.looks_binary and not records:
-            error = InputError(
+            error = broken or InputError(
                 "input-binary",
                 "this is no text, and no certificate or profile",
                 where=name,
                 hint="hand over the log itself, or the archive that holds it",
             )
-            return ReadSource(name, "binary", error=error, skipped=only_text)
+            return ReadSource(name, "binary", error=error, skipped=broken is None and not source.named)
         evidence = tuple(to_evidence(record, source=name, sha256=sha256, witness=self.witness) for record in records)
         many = {says: count for says, count in scan.counts.items() if count > sum(e.says == says for e in evidence)}
-        notes = [f"{name}: {count} times {says}; {_KEPT}" for says, count in sorted(many.items())]
+        notes = [*notes, *(f"{name}: {count} times {says}; {_KEPT}" for says, count in sorted(many.items()))]
         if scan.recognised and not records:
             notes.append(f"{name}: {', '.join(sorted(scan.recognised))}, without any line about recovery registration")
-        return ReadSource(name, ", ".join(sorted(scan.recognised)) or "text", evidence, tuple(notes))
+        return ReadSource(name, ", ".join(sorted(scan.recognised)) or "text", evidence, tuple(notes), broken)
 
 
-def _blocks(source: EvidenceSource, head: bytes) -> Iterator[bytes]:
-    yield head
+def _blocks(source: EvidenceSource, head: bytes, broken: InputError | None) -> Iterator[bytes]:
+    yield from _cut_up(head)
+    if broken is not None:
+        raise broken
     while block := source.stream.read(_BLOCK_BYTES):
         yield block
 
 
-def _read_fully(source: EvidenceSource, size: int) -> bytes:
+def _cut_up(data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), _BLOCK_BYTES):
+        yield data[start : start + _BLOCK_BYTES]
+
+
+def _read_fully(source: EvidenceSource, size: int) -> tuple[bytes, InputError | None]:
+    """Return up to so many bytes, and what ended the stream before its time."""
     parts: list[bytes] = []
-    while size > 0 and (part := source.stream.read(size)):
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
+    try:
+        while size > 0 and (part := source.stream.read(size)):
+            parts.append(part)
+            size -= len(part)
+    except InputError as error:
+        return b"".join(parts), error
+    return b"".join(parts), None
