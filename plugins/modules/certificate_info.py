@@ -233,16 +233,14 @@ def inspect(path: str | None, content: str | None, at: str | None) -> dict[str, 
     """
     from datetime import UTC, datetime
 
-    from scepfix.cli.certificate_report import as_document
     from scepfix.domain.errors import UsageError
+    from scepfix.domain.moment import parse_rfc3339
+    from scepfix.service.certificate_document import as_document
     from scepfix.service.inspect_certificates import inspect_certificates
     from scepfix.wiring import small_files
 
-    try:
-        moment = datetime.fromisoformat(at) if at else datetime.now(UTC)
-    except ValueError:
-        moment = datetime.min
-    if moment.tzinfo is None:
+    moment = datetime.now(UTC) if at is None else parse_rfc3339(at)
+    if moment is None:
         raise UsageError("time-invalid", f"{at!r} is no time with a zone", where="at", hint="2026-03-01T09:30:00Z is")
     reader = small_files() if content is None else GivenContent(content)
     source = "content" if path is None else os.path.abspath(path)
@@ -257,7 +255,7 @@ def inspect(path: str | None, content: str | None, at: str | None) -> dict[str, 
 def main() -> None:
     """Read the options, inspect, answer."""
     module = AnsibleModule(
-        argument_spec={"path": {"type": "path"}, "content": {"type": "str"}, "at": {"type": "str"}},
+        argument_spec={"path": {"type": "path"}, "content": {"type": "str", "no_log": True}, "at": {"type": "str"}},
         required_one_of=[("path", "content")],
         mutually_exclusive=[("path", "content")],
         supports_check_mode=True,
@@ -266,12 +264,12 @@ def main() -> None:
         from scepfix.domain.errors import ScepfixError
     except ImportError:
         module.fail_json(
-            msg=missing_required_lib("scepfix", url="its README, section Install"), exception=traceback.format_exc()
+            msg=missing_required_lib("scepfix", reason="to read certificates"), exception=traceback.format_exc()
         )
     try:
         answer = inspect(**module.params)
     except ScepfixError as error:
-        module.fail_json(msg=str(error), code=error.code, where=error.where, hint=error.hint)
+        module.fail_json(msg=error.message, code=error.code, where=error.where, hint=error.hint)
     module.exit_json(changed=False, **answer)
 
 

@@ -5,17 +5,8 @@ from __future__ import annotations
 import pytest
 
 from scepfix.domain.evidence import SAYS, Fact
-from scepfix.domain.fault import (
-    DRAWN_SIGNS,
-    Catalogue,
-    Condition,
-    Fault,
-    Platform,
-    Rival,
-    SignOfFault,
-    Symptom,
-    meets,
-)
+from scepfix.domain.fault import DRAWN_SIGNS, Catalogue, Condition, Fault, Rival, SignOfFault, Symptom, meets
+from scepfix.domain.platform import Platform
 
 
 @pytest.mark.parametrize(

@@ -123,8 +123,8 @@ LINES = [
     ),
     Line("V2", V2, "log.enrolment-lost", begins="{"),
     Line("W1", W1, "log.device-not-registered", begins="[WRN"),
-    Line("W2", W2, "log.no-certificate", "2025-07-23T11:24:59.154Z", "2025-"),
-    Line("W3", W3, "log.not-eligible", "2025-07-23T11:24:59.154Z", "2025-"),
+    Line("W2", W2, "log.no-certificate", "2025-07-23T11:24:59.154Z", "2025"),
+    Line("W3", W3, "log.not-eligible", "2025-07-23T11:24:59.154Z", "2025"),
     Line("W4", W4, "log.scep-installed", begins="SCEP"),
     Line("S1", S1, "log.user-not-assigned", begins="FAIL"),
 ]
@@ -148,7 +148,7 @@ def conversation(lines: list[Line]) -> str:
 
 def smart(text: str) -> str:
     quotes = itertools.cycle("“”")
-    return re.sub('"', lambda _: next(quotes), text).replace("'", "’").replace("-", "–")
+    return re.sub('"', lambda _: next(quotes), text).replace("'", "’")
 
 
 def quoted(prefix: str) -> Callable[[str], str]:
@@ -186,7 +186,8 @@ def adf_code_block(text: str) -> str:
 
 
 def adf_paragraphs(text: str) -> str:
-    return _adf(*({"type": "paragraph", "content": [_text(line)]} for line in text.split("\n")))
+    blocks: list[dict[str, object]] = [{"type": "paragraph", "content": [_text(line)]} for line in text.split("\n")]
+    return _adf(*blocks)
 
 
 def adf_split(text: str) -> str:
@@ -231,6 +232,7 @@ TEXTS: dict[str, Callable[[str], str]] = {
     "quoted mixed": quoted_mixed,
     "quoted, HTML": lambda text: html.escape(quoted_mixed(text)),
     "smart quotes": smart,
+    "dashes": lambda text: smart(text).replace("-", "–"),
     "nbsp": lambda text: text.replace(" ", "\u00a0"),
     "narrow nbsp": lambda text: text.replace(" ", "\u202f"),
     "zero width": lambda text: text.replace(" ", " \u200b"),

@@ -10,7 +10,8 @@ import pytest
 from scepfix.domain.diagnosis import Verdict
 from scepfix.domain.errors import UsageError
 from scepfix.domain.evidence import SAYS, Evidence, Fact, Witness
-from scepfix.domain.fault import DRAWN_SIGNS, Catalogue, Condition, Fault, Platform, Symptom
+from scepfix.domain.fault import DRAWN_SIGNS, Catalogue, Condition, Fault, Symptom
+from scepfix.domain.platform import Platform
 from scepfix.parsers.fault_catalogue import read_catalogue
 from scepfix.parsers.located_yaml import parse
 from scepfix.rules.diagnose import diagnose

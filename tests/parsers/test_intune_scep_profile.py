@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scepfix.domain.errors import InputError
-from scepfix.domain.scep_profile import Assignment, Platform, ProfileFormat, Scope
+from scepfix.domain.platform import Platform
+from scepfix.domain.scep_profile import Assignment, ProfileFormat, Scope
 from scepfix.parsers import intune_scep_profile
 from scepfix.parsers.intune_scep_profile import parse_intune
 from scepfix.parsers.profile_file import read_profile_file, sniff_profile_file

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.parsers.pasted_logs import BYTES, LINES, M1, M2, M3, M4, TEXTS, V1, W1, W2, assert_in_place, scanned, timed
 
+from scepfix.domain.errors import InputError, UsageError
 from scepfix.domain.fault import Signature
 from scepfix.domain.inert import visible
 from scepfix.parsers import evidence_json, located_yaml
@@ -22,8 +23,6 @@ from scepfix.parsers.log_scan import FORMATS, LogScan, Record
 from scepfix.parsers.site_log import site_format
 
 TRANSCRIPTS = sorted(path for path in (Path(__file__).parent / "transcripts").glob("*/*") if path.suffix != ".json")
-FAULTS = {"log.no-certificate", "log.rejected", "log.enrolment-lost", "log.user-not-assigned", "log.not-eligible"}
-FAULTS |= {"log.device-not-registered", "log.scep-installed", "log.attempt"}
 
 
 def says(text: str) -> list[str]:
@@ -96,7 +95,7 @@ NEAR_MISSES = {
     "410 of another error": (V1.replace("E0000153", "E0000007"), []),
     "4100 is not 410": (V1.replace("410", "4100"), []),
     "410 of one answer, E0000153 of the next": (
-        '{✅ "API": {"message": "Response Code: 410"}}\n{✅ "API": {"message": "Response Code: 404 Error Code: E0000153"}}',
+        '{"API": {"message": "Response Code: 410"}}\n{"API": {"message": "Response Code: 404 Error Code: E0000153"}}',
         [],
     ),
     "deviceDeleted in prose": ("the code may be ServerErrorCode.deviceDeleted, says the article", []),
@@ -206,7 +205,7 @@ TIMED = timed("2025/05/26 02:15:41:804 -0700", M2, "🛑 ")
 
 
 def test_a_record_keeps_its_time_whatever_the_distance_to_the_one_before() -> None:
-    for distance in range(3500, 8600, 7):
+    for distance in range(3500, 8600, 19):
         filler = "x" * 50 + "\n"
         between = (filler * (distance // len(filler) + 1))[:distance]
         records = scanned(f"{M3}\n{between}\n{TIMED}\n".encode())
@@ -230,9 +229,17 @@ def log_of(*, kib: int, every: int) -> bytes:
     raise AssertionError
 
 
-LOG = log_of(kib=220, every=9)
+LOG = log_of(kib=170, every=7)
 LOG_RECORDS = scanned(LOG)
 PASTED = TEXTS["wrapped, smart, nbsp, quoted, HTML"](LOG.decode()).encode("utf-16-le")
+
+
+def outcome(records: list[Record]) -> list[tuple[object, ...]]:
+    """All but where the record lay in what was read in one go."""
+    return [
+        (at.line, at.byte_offset, at.quote, at.sighting.says, at.sighting.observed_at, dict(at.sighting.facts))
+        for at in records
+    ]
 
 
 def fed(data: bytes, sizes: list[int]) -> list[Record]:
@@ -259,19 +266,19 @@ def test_the_log_of_these_tests_is_read_in_place() -> None:
 def test_the_size_of_the_blocks_does_not_matter(sizes: list[int]) -> None:
     if sum(sizes) / len(sizes) < 500:
         sizes = [*sizes, 20_000]
-    assert fed(LOG, sizes) == LOG_RECORDS
+    assert outcome(fed(LOG, sizes)) == outcome(LOG_RECORDS)
 
 
 def test_nor_in_a_pasted_log_in_utf_16() -> None:
     whole = scanned(PASTED)
     assert [record.sighting.says for record in whole] == [record.sighting.says for record in LOG_RECORDS]
     for size in (4096, 65_537, 100_001):
-        assert fed(PASTED, [size]) == whole
+        assert outcome(fed(PASTED, [size])) == outcome(whole)
 
 
 @pytest.mark.slow
 def test_byte_by_byte() -> None:
-    assert fed(LOG[:120_000], [1]) == scanned(LOG[:120_000])
+    assert outcome(fed(LOG[:120_000], [1])) == outcome(scanned(LOG[:120_000]))
 
 
 @pytest.mark.parametrize(
@@ -515,7 +522,7 @@ def test_a_large_log_takes_little_memory(tmp_path: Path, packed: bool) -> None:
 def test_evidence_of_any_bytes_is_evidence_or_an_input_error(data: bytes) -> None:
     try:
         evidence = evidence_json.parse_evidence(data, "e.json")
-    except evidence_json.InputError as error:
+    except InputError as error:
         assert visible(str(error)) == str(error)
     else:
         for item in evidence:
@@ -541,7 +548,7 @@ def test_evidence_of_any_bytes_is_evidence_or_an_input_error(data: bytes) -> Non
 def test_yaml_of_any_text_is_data_or_a_usage_error(text: str) -> None:
     try:
         located = located_yaml.parse(text, "f.yml")
-    except located_yaml.UsageError as error:
+    except UsageError as error:
         assert error.where.startswith("f.yml:")
         assert visible(str(error)) == str(error)
     else:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scepfix.domain.errors import InputError
-from scepfix.domain.scep_profile import Platform, ProfileFormat, Scope
+from scepfix.domain.platform import Platform
+from scepfix.domain.scep_profile import ProfileFormat, Scope
 from scepfix.parsers import syncml_scep
 from scepfix.parsers.profile_file import read_profile_file, sniff_profile_file
 from scepfix.parsers.syncml_scep import parse_syncml
@@ -152,7 +153,10 @@ def test_damaged_syncml_is_read_or_refused(data: st.DataObject) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(
-    values=st.dictionaries(st.sampled_from([*SETTINGS]), st.text(st.characters(exclude_characters="<&", exclude_categories=["Cs"]), max_size=9))
+    values=st.dictionaries(
+        st.sampled_from([*SETTINGS]),
+        st.text(st.characters(exclude_characters="<&", exclude_categories=["Cs"]), max_size=9),
+    )
 )
 def test_any_text_under_the_known_nodes_is_read_or_refused(values: dict[str, str]) -> None:
     with suppress(InputError):

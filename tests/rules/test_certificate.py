@@ -15,9 +15,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.certificate_factory import DURING, NOT_AFTER, NOT_BEFORE, Made, authority, make, odd
 
 from scepfix.domain.certificate import MARKER_EKU_OID, Certificate
+from scepfix.domain.diagnosis import Answer
 from scepfix.parsers.x509 import read_certificate
 from scepfix.rules.certificate import Finding, Level, Verdict, judge
-from scepfix.rules.certificate_comparison import Answer, compare
+from scepfix.rules.certificate_comparison import compare
 from scepfix.rules.issuer_key import signed_with_key_of
 
 SECOND = timedelta(seconds=1)

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from scepfix.domain.platform import Platform
 from scepfix.domain.scep_profile import (
     Assignment,
     Level,
-    Platform,
     ProfileDocument,
     ProfileFormat,
     ProfileJudgement,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 
 import click
 
-from scepfix.cli.certificate_report import as_document, as_text
+from scepfix.cli.certificate_report import as_text
 from scepfix.cli.context import Shared, shared_options
 from scepfix.domain.errors import Exit, UsageError
 from scepfix.domain.inert import visible
+from scepfix.domain.moment import parse_rfc3339
+from scepfix.service.certificate_document import as_document
 from scepfix.service.inspect_certificates import InputStatus, Inspection, InspectOptions
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 #: What one input says about the exit code; several different ones together are MIXED.
 _EXITS = {
     InputStatus.READ: Exit.VERDICT,
@@ -96,13 +96,9 @@ def exit_of(inspection: Inspection) -> Exit:
 
 def _moment(text: str, option: str) -> datetime:
     """Given RFC 3339 with a zone, return the aware UTC moment, else raise UsageError that says what to write."""
-    try:
-        if _RFC3339.fullmatch(text):
-            # Python 3.11 reads at most six digits of a second; the rest is below what a certificate can say.
-            short = re.sub(r"(\.\d{6})\d+", r"\1", text.upper())
-            return datetime.fromisoformat(short).astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
+    found = parse_rfc3339(text)
+    if found is not None:
+        return found
     raise UsageError(
         "time-invalid",
         f"{visible(text)!r} is no time with a zone",

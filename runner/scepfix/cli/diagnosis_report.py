@@ -8,16 +8,43 @@ from collections.abc import Iterator, Sequence
 import click
 
 from scepfix.domain.diagnosis import Answer, Diagnosis
-from scepfix.domain.evidence import SAYS, Evidence, rfc3339
+from scepfix.domain.evidence import SAYS, Evidence
 from scepfix.domain.inert import visible
+from scepfix.domain.moment import rfc3339
 from scepfix.service.diagnose import DiagnoseReport, DiagnoseRequest
 
 _WIDTH = 100
 _COLOURS = {Answer.YES: "green", Answer.NO: "red", Answer.UNKNOWN: "yellow"}
-_WORDS = {Answer.YES: "YES", Answer.NO: "NO", Answer.UNKNOWN: "NOT KNOWN"}
+#: What a playbook's name does not say by itself.
+_PLAYBOOK_MEANS = {"report": " (nothing on the device is changed)"}
 #: Of each kind this much evidence is shown; all of it is in the JSON document.
 _SHOWN_OF_A_KIND = 2
-_LONGEST_SHOWN = 700
+#: A registration failure says its cause twice; the first time is enough for a person.
+_LONGEST_SHOWN = 300
+#: The facts that a person reads with a piece of evidence that has no line of a log to quote.
+_TELLING = frozenset(
+    [
+        "subject",
+        "serial_number",
+        "not_before",
+        "not_after",
+        "device_access_marker",
+        "private_key",
+        "store",
+        "org_issuer",
+        "enabled",
+        "allowed",
+        "reason",
+        "codes",
+        "identifier",
+        "version",
+        "offset_seconds",
+        "days",
+        "id",
+        "device_id",
+        "symptom",
+    ]
+)
 
 
 def as_document(report: DiagnoseReport) -> dict[str, object]:
@@ -31,14 +58,7 @@ def as_document(report: DiagnoseReport) -> dict[str, object]:
             "kind": item.kind,
             "read": item.error is None and not item.skipped,
             "evidence": len(item.evidence),
-            "error": None
-            if item.error is None
-            else {
-                "code": item.error.code,
-                "message": item.error.message,
-                "where": item.error.where,
-                "hint": item.error.hint,
-            },
+            "error": item.error.as_document() if item.error else None,
         }
         for item in report.inputs
     ]
@@ -48,47 +68,45 @@ def as_document(report: DiagnoseReport) -> dict[str, object]:
 def as_text(report: DiagnoseReport, request: DiagnoseRequest) -> str:
     """Given a report and what was asked, return text for a person, styled."""
     blocks = ["\n".join(_diagnosis(found, request)) for found in report.diagnoses]
-    if report.unreadable:
-        blocks.append(
-            _heading("Could not be read") + "\n" + "\n".join(_item(str(item.error)) for item in report.unreadable)
-        )
-    return "\n\n".join(blocks)
+    blocks.append("\n".join(_list("Could not be read", [str(item.error) for item in report.unreadable])).lstrip("\n"))
+    return "\n\n".join(block for block in blocks if block)
 
 
 def _diagnosis(found: Diagnosis, request: DiagnoseRequest) -> Iterator[str]:
+    """The answer and what to do come first: whoever reads this may be on the phone."""
     yield _first_line(found, request)
     yield from (_wrapped(f"Another way in: {way}", "  ", "    ") for way in found.ways_in)
-    if found.fault:
-        yield f"Fault: {click.style(found.fault, bold=True)} ({found.standing})"
-    else:
-        yield f"Verdict: {click.style(found.verdict.value, bold=True)}" + (
-            f" ({found.standing})" if found.standing else ""
-        )
+    if not found.ways_in and found.pin_possible_now is not Answer.YES:
+        yield "  Another way in: none is set (setting ways_in, docs/settings.md)"
+    standing = f" ({found.standing})" if found.standing else ""
+    name = click.style(found.fault or found.verdict.value, bold=True)
+    yield f"{'Fault' if found.fault else 'Verdict'}: {name}{standing}"
     yield _wrapped(found.reason)
     if found.also:
         yield f"Also true: {', '.join(found.also)}"
     if found.playbook:
-        yield f"Playbook: {found.playbook}"
+        yield f"Playbook: {found.playbook}{_PLAYBOOK_MEANS.get(found.playbook, '')}"
+    yield from _list("Next", found.next_steps, numbered=True)
+    yield from _list("Check by hand", found.checks)
+    yield from _list("Missing", found.missing)
+    yield from _list("It could also be", [f"{rival.fault}: {rival.separated_by}" for rival in found.rivals])
     if found.evidence:
         yield _heading("Evidence")
         yield from _evidence(found.evidence)
-    yield from _list("It could also be", [f"{rival.fault}: {rival.separated_by}" for rival in found.rivals])
-    yield from _list("Missing", found.missing)
-    yield from _list("Next", found.next_steps, numbered=True)
     yield from _list("Notes", found.notes)
 
 
 def _first_line(found: Diagnosis, request: DiagnoseRequest) -> str:
     who = visible(request.person or "this person")
     device = f" for {visible(found.device)}" if found.device else ""
-    answer = click.style(_WORDS[found.pin_possible_now], fg=_COLOURS[found.pin_possible_now], bold=True)
     says = {
         Answer.YES: f"{who} can get a recovery PIN{device} now.",
         Answer.NO: f"{who} cannot get a recovery PIN{device} now.",
-        Answer.UNKNOWN: f"whether {who} can get a recovery PIN{device} now cannot be told yet.",
+        Answer.UNKNOWN: f"it cannot be told yet whether {who} can get a recovery PIN{device} now.",
     }[found.pin_possible_now]
     if found.fault == "admin-permission-missing" and found.pin_possible_now is Answer.NO:
         says = f"{visible(request.admin or 'this admin')} cannot generate it; a super, org or help desk admin may."
+    answer = click.style(found.pin_possible_now.upper(), fg=_COLOURS[found.pin_possible_now], bold=True)
     return f"{answer}: {says}"
 
 
@@ -103,10 +121,10 @@ def _evidence(evidence: Sequence[Evidence]) -> Iterator[str]:
         yield f"  {meaning} [{says}]"
         for item in shown:
             yield f"    {_origin(item)}"
-            if quote := _quote(item):
-                yield textwrap.fill(
-                    quote, _WIDTH, initial_indent="    | ", subsequent_indent="    | ", break_on_hyphens=False
-                )
+            if says.startswith("log."):
+                yield _wrapped(_shortened(item.quote), "    | ", "    | ")
+            elif facts := _facts(item):
+                yield _wrapped(facts, "    ", "    ")
         if len(items) > len(shown):
             yield f"    … and {len(items) - len(shown)} more like it"
 
@@ -120,37 +138,13 @@ def _origin(item: Evidence) -> str:
     return ", ".join(parts)
 
 
-def _quote(item: Evidence) -> str:
-    facts = [
-        f"{name} {_value(value)}"
-        for name, value in item.facts.items()
-        if value not in (None, "", []) and name in _TELLING
-    ]
-    quote = item.quote if len(item.quote) <= _LONGEST_SHOWN else item.quote[:_LONGEST_SHOWN] + " …"
-    return quote if item.says.startswith("log.") else "; ".join(facts) or quote
+def _shortened(quote: str) -> str:
+    return quote if len(quote) <= _LONGEST_SHOWN else quote[:_LONGEST_SHOWN].rsplit(" ", 1)[0] + " …"
 
 
-_TELLING = (
-    "subject",
-    "serial_number",
-    "not_before",
-    "not_after",
-    "device_access_marker",
-    "private_key",
-    "store",
-    "org_issuer",
-    "enabled",
-    "allowed",
-    "reason",
-    "codes",
-    "identifier",
-    "version",
-    "offset_seconds",
-    "days",
-    "id",
-    "device_id",
-    "symptom",
-)
+def _facts(item: Evidence) -> str:
+    telling = {name: value for name, value in item.facts.items() if name in _TELLING and value not in (None, "", [])}
+    return "; ".join(f"{name.replace('_', ' ')}: {_value(value)}" for name, value in telling.items())
 
 
 def _value(value: object) -> str:
@@ -163,16 +157,12 @@ def _list(title: str, items: Sequence[str], *, numbered: bool = False) -> Iterat
     if items:
         yield _heading(title)
         for number, item in enumerate(items, 1):
-            yield _item(item, f"{number}." if numbered else "-")
+            lead = f"  {number}. " if numbered else "  - "
+            yield _wrapped(item, lead, " " * len(lead))
 
 
 def _heading(title: str) -> str:
     return click.style(f"\n{title}", bold=True)
-
-
-def _item(text: str, bullet: str = "-") -> str:
-    lead = f"  {bullet} "
-    return _wrapped(text, lead, " " * len(lead))
 
 
 def _wrapped(text: str, first: str = "", rest: str = "") -> str:

@@ -10,7 +10,8 @@ from scepfix.cli.context import Shared, shared_options
 from scepfix.cli.profile_screens import screens_of
 from scepfix.domain.errors import Exit
 from scepfix.domain.inert import visible
-from scepfix.domain.scep_profile import Level, Platform, ProfileFinding, ProfileJudgement
+from scepfix.domain.platform import Platform
+from scepfix.domain.scep_profile import Level, ProfileFinding, ProfileJudgement
 from scepfix.service.check_profile import CheckedProfile
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scepfix.domain.scep_profile import Platform, ProfileFormat
+from scepfix.domain.platform import Platform
+from scepfix.domain.scep_profile import ProfileFormat
 
 _JAMF = "Jamf Pro: Computers > Configuration Profiles > the profile"
 _INTUNE = "Intune: Devices > Configuration > the profile > Properties"

@@ -62,7 +62,8 @@ class FoundCertificate:
 
     ``place`` is for a person (``line 12``, ``certificates[3]``). ``line`` (from 1) and ``byte_offset``
     (from 0) count the stored bytes, None where the format has no lines of its own for each certificate.
-    ``private_key`` is None where the format does not say; ``store`` (``LocalMachine\\My``) likewise "".
+    ``quote`` is the text that stands there. ``private_key`` is None where the format does not say; ``store``
+    (``LocalMachine\\My``) likewise "".
     """
 
     certificate: Certificate
@@ -71,6 +72,7 @@ class FoundCertificate:
     byte_offset: int | None = None
     private_key: bool | None = None
     store: str = ""
+    quote: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +118,23 @@ class CertificateFile:
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
     listing: Listing | None = None
+
+
+def in_device_store(store: str) -> bool:
+    """Given a store's name or "" where nobody said, tell whether Device Access may find a certificate there.
+
+    That is the System keychain (``system``, a path to System.keychain) and ``LocalMachine\\My`` (``local-machine``).
+    """
+    name = store.strip().replace("/", "\\").lower()
+    known = ("system", "system.keychain", "local-machine", "localmachine\\my")
+    return name in ("", *known) or name.endswith(("\\system.keychain", "\\localmachine\\my", "::localmachine\\my"))
+
+
+def issued_by_okta(issuer: str, subject: str = "") -> bool:
+    """Given names (RFC 4514), tell whether they are those of Okta's CA. Names prove nothing: the marker and keys do.
+
+    Source: Okta's help pages on its CA (Organization Intermediate Authority, DC=okta, DC=com) and its subjects.
+    """
+    name = issuer.lower().replace(" ", "")
+    okta = "organizationintermediateauthority" in name or ("dc=okta" in name and "dc=com" in name)
+    return okta or "managementattestation" in subject.lower()

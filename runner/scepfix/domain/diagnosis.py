@@ -25,7 +25,7 @@ class Standing(StrEnum):
 
 
 class Answer(StrEnum):
-    """Can this person get a PIN now?"""
+    """An answer that may be open: can this person get a PIN now? Is this certificate proved new?"""
 
     YES = "yes"
     NO = "no"
@@ -42,7 +42,11 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """See docs/command-line.md for each field. ``reason`` says in one sentence why this is the verdict."""
+    """See docs/command-line.md for each field. ``reason`` says in one sentence why this is the verdict.
+
+    ``ways_in`` are the site's own while no PIN can be had, ``next_steps`` what to do, ``checks`` what a person can look
+    at by hand; the JSON form puts them together in this order.
+    """
 
     verdict: Verdict
     fault: str | None
@@ -59,6 +63,7 @@ class Diagnosis:
     next_steps: tuple[str, ...]
     device: str | None = None
     ways_in: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
 
     def as_document(self) -> dict[str, object]:
         """Return the JSON form of the contract."""
@@ -77,5 +82,6 @@ class Diagnosis:
             "notes": list(self.notes),
             "playbook": self.playbook,
             "ways_in": list(self.ways_in),
-            "next_steps": [*(f"Another way in: {way}" for way in self.ways_in), *self.next_steps],
+            "next_steps": [*self.ways_in, *self.next_steps, *self.checks],
+            "checks": list(self.checks),
         }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
+
+from scepfix.domain.moment import rfc3339
 
 
 class Witness(StrEnum):
@@ -58,15 +60,6 @@ class Evidence:
         }
 
 
-def rfc3339(moment: datetime | None) -> str | None:
-    """Given an aware moment or None, return RFC 3339 UTC with Z (milliseconds only where there are some)."""
-    if moment is None:
-        return None
-    moment = moment.astimezone(UTC)
-    spec = "milliseconds" if moment.microsecond else "seconds"
-    return moment.replace(tzinfo=None).isoformat(timespec=spec) + "Z"
-
-
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """What an id of SAYS means, which facts it may carry, and who owns the fact (and so confirms it alone)."""
@@ -79,7 +72,7 @@ class Meaning:
 _OKTA = Witness.OKTA
 _CERTIFICATE_FACTS = {
     "device_access_marker": "true where the marker extension or usage is there",
-    "store": "system, login, local-machine or current-user",
+    "store": "system, login, local-machine or current-user, or a store's own name (LocalMachine\\My)",
     "private_key": "true, false; null or absent where it was not looked at",
     "key_access": "false where the key's access control keeps the daemon out",
     "subject": "RFC 4514",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from scepfix.domain.evidence import Fact
+from scepfix.domain.platform import Platform
 
 
 class Symptom(StrEnum):
@@ -14,13 +15,6 @@ class Symptom(StrEnum):
 
     GENERATING_FAILS = "generating-fails"
     OPTION_NOT_THERE = "option-not-there"
-
-
-class Platform(StrEnum):
-    """The two systems that Desktop MFA runs on."""
-
-    MACOS = "macos"
-    WINDOWS = "windows"
 
 
 #: Signs that rules/signs.py draws from evidence and the time; a catalogue may use them like ids of SAYS.
@@ -136,12 +130,17 @@ class Signature:
     contains: str
 
 
+#: Where a person looks by hand when the option is not there; the other places are the platforms.
+ADMIN_SIDE = "admin"
+HANDS = (ADMIN_SIDE, *Platform)
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The faults in the order in which they are repaired, and the checks a person can make by hand."""
+    """The faults in the order in which they are repaired, and what a person can check by hand (HANDS)."""
 
     faults: tuple[Fault, ...]
-    by_hand: Mapping[Platform, tuple[str, ...]]
+    by_hand: Mapping[str, tuple[str, ...]]
     signatures: tuple[Signature, ...] = ()
 
     def fault(self, fault_id: str) -> Fault | None:

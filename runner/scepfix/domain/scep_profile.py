@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from scepfix.domain.platform import Platform
+
 #: Apple's payload types that matter here (Apple device management reference, "Profile-Specific Payload Keys").
 SCEP_TYPE = "com.apple.security.scep"
 IDENTITY_PREFERENCE_TYPE = "com.apple.security.identitypreference"
@@ -29,13 +31,6 @@ class ProfileFormat(StrEnum):
     PROFILES_SHOW = "profiles-show"
     INTUNE = "intune"
     SYNCML = "syncml"
-
-
-class Platform(StrEnum):
-    """Whose rules and defaults count."""
-
-    MACOS = "macos"
-    WINDOWS = "windows"
 
 
 class Scope(StrEnum):

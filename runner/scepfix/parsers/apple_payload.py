@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scepfix.domain.errors import InputError
+from scepfix.domain.platform import Platform
 from scepfix.domain.scep_profile import (
     ENCRYPTION,
     IDENTITY_PREFERENCE_TYPE,
     SCEP_TYPE,
     SIGNING,
     TRUST_TYPES,
-    Platform,
     ScepPayload,
     ScepProfile,
     ServerUrl,

@@ -102,7 +102,8 @@ def _read_block(block: PemBlock, line: int, byte_offset: int, before: str, findi
     try:
         for der in _ders(block.label, block.body):
             certificate = read_certificate(der)
-            findings.found.append(FoundCertificate(certificate, place, line, byte_offset))
+            begin = f"-----BEGIN {block.label}-----"
+            findings.found.append(FoundCertificate(certificate, place, line, byte_offset, quote=begin))
             if findings.has_hash_lines:
                 findings.problems += _hash_problems(certificate, before, place)
     except InputError as error:

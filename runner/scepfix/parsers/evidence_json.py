@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from math import isfinite
 
 from scepfix.domain.errors import InputError
 from scepfix.domain.evidence import SAYS, Evidence, Fact, Witness
 from scepfix.domain.inert import visible
+from scepfix.domain.moment import parse_rfc3339
 from scepfix.parsers.schema import near
 
 _KEYS = ("witness", "source", "line", "byte_offset", "sha256", "observed_at", "quote", "says", "facts")
@@ -104,13 +105,9 @@ def _number(value: object, place: str, least: int, problems: list[str]) -> int |
 def _moment(value: object, place: str, problems: list[str]) -> datetime | None:
     if value is None:
         return None
-    try:
-        found = datetime.fromisoformat(value) if isinstance(value, str) else None
-        if found is not None and found.tzinfo is not None and found.utcoffset() is not None:
-            found.astimezone(UTC)
-            return found
-    except (ValueError, OverflowError):
-        pass
+    found = parse_rfc3339(value)
+    if found is not None:
+        return found
     problems.append(f"{place}: {_shown(value)} is no RFC 3339 time with a zone, such as 2026-11-24T09:30:00Z")
     return None
 

@@ -9,10 +9,10 @@ from math import isfinite
 from scepfix.domain.evidence import COMMON_FACTS, SAYS
 from scepfix.domain.fault import (
     DRAWN_SIGNS,
+    HANDS,
     Catalogue,
     Condition,
     Fault,
-    Platform,
     PlaybookChoice,
     Rival,
     Signature,
@@ -63,11 +63,8 @@ def _read(located: Located, known_faults: tuple[str, ...]) -> Catalogue:
         for place, other in named:
             if other and other not in ids and other not in known_faults:
                 check.one_of(other, place, (*ids, *known_faults))
-    hands = check.mapping(top.get("by_hand") or {}, ("by_hand",), (), tuple(Platform))
-    by_hand = {
-        platform: check.items(hands.get(platform.value), ("by_hand", platform.value), check.text)
-        for platform in Platform
-    }
+    hands = check.mapping(top.get("by_hand") or {}, ("by_hand",), (), HANDS)
+    by_hand = {place: check.items(hands.get(place), ("by_hand", place), check.text) for place in HANDS}
     signatures = check.items(top.get("signatures"), ("signatures",), lambda item, path: _signature(check, item, path))
     check.finish("catalogue", "the form of a catalogue is in docs/faults.md")
     return Catalogue(faults, by_hand, signatures)

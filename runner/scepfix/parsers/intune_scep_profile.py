@@ -14,11 +14,11 @@ import json
 from collections.abc import Mapping
 
 from scepfix.domain.errors import InputError
+from scepfix.domain.platform import Platform
 from scepfix.domain.scep_profile import (
     ENCRYPTION,
     SIGNING,
     Assignment,
-    Platform,
     ProfileDocument,
     ProfileFormat,
     ScepPayload,

@@ -31,6 +31,7 @@ _ATTEMPT = "Creatinganewrecoveryenrollment"
 #: An error inside an error (``NSUnderlyingError=… {Error Domain=…``) is no record of its own. At the very end of the
 #: text the number may be cut.
 _FAILED = re.compile(r"(?:Registrationfailed:|(?<!\{))ErrorDomain=OktaDAServiceDaemonCode=(\d{1,9})(?!\d|$)")
+_OTHER_FAILURE = "Registrationfailed:ErrorDomain="
 #: How far after its head a record's own failure may begin.
 _SLACK = 40
 # The description stands twice, the second time after UserInfo: no match may run from the one into the other, nor
@@ -127,7 +128,7 @@ def _opened(text: str, opening: _Opening, tail: re.Match[str] | None) -> Iterato
         if tail is not None and tail[1] != "RecoveryManager.swift":
             return
         yield Sighting(opening.start, tail.end() if tail else opening.attempt_end, "log.attempt", at, _FACTS)
-    elif head is not None and tail is not None:
+    elif head is not None and tail is not None and not text.startswith(_OTHER_FAILURE, head.end()):
         # A message that nobody knows, or one that was cut, and the tail is that of the next record.
         yield from _headless(text, head.end(), tail)
 

@@ -20,7 +20,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from scepfix.domain.errors import InputError
-from scepfix.domain.scep_profile import Platform, ProfileDocument, ProfileFormat, ScepProfile, Scope, ScopeSetting
+from scepfix.domain.platform import Platform
+from scepfix.domain.scep_profile import ProfileDocument, ProfileFormat, ScepProfile, Scope, ScopeSetting
 from scepfix.parsers.apple_payload import read_payloads, text, type_name
 from scepfix.parsers.plist_bytes import read_plist
 

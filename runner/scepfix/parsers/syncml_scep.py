@@ -14,10 +14,10 @@ import re
 from dataclasses import dataclass, field
 
 from scepfix.domain.errors import InputError
+from scepfix.domain.platform import Platform
 from scepfix.domain.scep_profile import (
     ENCRYPTION,
     SIGNING,
-    Platform,
     ProfileDocument,
     ProfileFormat,
     ScepPayload,

@@ -74,7 +74,13 @@ def _line_before(text: str, at: int) -> re.Match[str] | None:
 
 FORMAT = LogFormat(
     name="Windows Device Access log",
-    anchors=tuple(word.encode() for origin, sentence, _ in _KNOWN for word in (_method(origin), sentence)),
+    # Two for each line, far apart: a wrap may go through one of them.
+    anchors=(
+        *(_method(origin).encode() for origin, _, _ in _KNOWN),
+        b"Devicecannotberegistered",
+        b"DeviceRegistration:Devicenoteligible",
+        b"notregistered,adminrecovery",
+    ),
     read=read,
     recognise=lambda text: _LINE.search(text) is not None,
 )

@@ -26,7 +26,7 @@ def read(text: str) -> Iterator[Sighting]:
 
 FORMAT = LogFormat(
     name="Windows MDM event log",
-    anchors=(b"SCEP:", b"installedsuccessfully"),
+    anchors=(b"SCEP:",),
     read=read,
     recognise=lambda text: _INSTALLED.search(text) is not None,
 )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from scepfix.domain.certificate import Certificate
-from scepfix.domain.evidence import rfc3339
+from scepfix.domain.certificate import Certificate, in_device_store
+from scepfix.domain.moment import rfc3339
 from scepfix.rules.issuer_key import signed_with_key_of
 
 SOON = timedelta(days=30)
@@ -147,8 +147,7 @@ def _key_size(certificate: Certificate) -> Iterable[Finding]:
 
 
 def _store(store: str | None) -> Iterable[Finding]:
-    where = (store or "").replace("/", "\\").lower()
-    if where and not where.endswith(("localmachine\\my", "\\system.keychain")):
+    if not in_device_store(store or ""):
         yield _warning("wrong-store", f"found in {store}; Device Access looks in the computer's own store")
 
 

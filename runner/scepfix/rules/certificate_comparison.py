@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from scepfix.domain.certificate import Certificate
-from scepfix.domain.evidence import rfc3339
+from scepfix.domain.diagnosis import Answer
+from scepfix.domain.moment import rfc3339
 from scepfix.rules.certificate import is_marked_leaf, names_device, serial_numbers
-
-
-class Answer(StrEnum):
-    """Proved, disproved, or not yet knowable."""
-
-    YES = "yes"
-    NO = "no"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from scepfix.domain.certificate import in_device_store, issued_by_okta
 from scepfix.domain.evidence import Evidence, Fact
-
-#: Part of the names of a user's store: login.keychain-db, CurrentUser\\My, current-user.
-_USER_STORES = ("login", "current")
+from scepfix.domain.moment import parse_rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +23,18 @@ class Held:
 
     @property
     def not_before(self) -> datetime | None:
-        return moment(self.facts.get("not_before"))
+        return parse_rfc3339(self.facts.get("not_before"))
 
     @property
     def appeared_at(self) -> datetime | None:
-        return moment(self.facts.get("appeared_at")) or self.not_before
+        return parse_rfc3339(self.facts.get("appeared_at")) or self.not_before
 
     def problems(self, now: datetime) -> tuple[str, ...]:
         """Return the drawn signs that keep Device Access from using this certificate at that time."""
-        facts, after = self.facts, moment(self.facts.get("not_after"))
+        facts, after = self.facts, parse_rfc3339(self.facts.get("not_after"))
         found = {
             "certificate.wrong-type": facts.get("usage") is False,
-            "certificate.wrong-store": any(part in str(facts.get("store") or "").lower() for part in _USER_STORES),
+            "certificate.wrong-store": not in_device_store(str(facts.get("store") or "")),
             "certificate.wrong-org": facts.get("org_issuer") is False,
             "certificate.expired": after is not None and after < now,
             "certificate.not-yet-valid": self.not_before is not None and self.not_before > now,
@@ -53,10 +52,8 @@ class Held:
     @property
     def from_okta(self) -> bool:
         """Does its name say that an Okta CA issued it (Organization Intermediate Authority, DC=okta, DC=com)?"""
-        issuer = str(self.facts.get("issuer") or "").lower().replace(" ", "")
-        subject = str(self.facts.get("subject") or "").lower()
-        named = "organizationintermediateauthority" in issuer or ("dc=okta" in issuer and "dc=com" in issuer)
-        return named or "managementattestation" in subject or self.facts.get("org_issuer") is True
+        names = (str(self.facts.get(name) or "") for name in ("issuer", "subject"))
+        return issued_by_okta(*names) or self.facts.get("org_issuer") is True
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,6 @@ class DeviceCertificates:
     signs: Mapping[str, tuple[Evidence, ...]]
     current: Held | None = None
     notes: tuple[str, ...] = ()
-    key_not_looked_at: bool = False
 
 
 def judge_device_certificates(evidence: Sequence[Evidence], now: datetime) -> DeviceCertificates:
@@ -105,19 +101,17 @@ def judge_device_certificates(evidence: Sequence[Evidence], now: datetime) -> De
 def _with_current(current: Held, others: Sequence[Held], signs: dict[str, tuple[Evidence, ...]]) -> DeviceCertificates:
     signs["certificate.usable"] = current.readings
     notes: list[str] = []
-    unknown = False
     for other in others:
         name = f"certificate {other.facts.get('serial_number') or other.facts.get('sha256') or 'without number'}"
         if other.in_the_way:
             signs["certificate.leftover"] = (*signs.get("certificate.leftover", ()), *other.readings)
         elif other.in_the_way is None:
-            unknown = True
             notes.append(f"an older {name} is still there; nobody looked whether it has its key")
         else:
             notes.append(f"an older {name} is still there without its key: harmless, and may be deleted by hand")
     if "certificate.leftover" in signs:
         signs["certificate.leftover"] += current.readings
-    return DeviceCertificates(signs, current, tuple(notes), unknown)
+    return DeviceCertificates(signs, current, tuple(notes))
 
 
 def _held(readings: Sequence[Evidence]) -> list[Held]:
@@ -129,14 +123,3 @@ def _held(readings: Sequence[Evidence]) -> list[Held]:
         facts.update({name: value for name, value in reading.facts.items() if value is not None})
         merged[key] = Held(facts, (*(before.readings if before else ()), reading))
     return list(merged.values())
-
-
-def moment(value: object) -> datetime | None:
-    """Given RFC 3339 text, return the aware moment; None for anything else, a time without zone included."""
-    if not isinstance(value, str):
-        return None
-    try:
-        found = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return found if found.tzinfo else None

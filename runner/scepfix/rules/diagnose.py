@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 from scepfix.domain.diagnosis import Alternative, Answer, Diagnosis, Standing, Verdict
 from scepfix.domain.evidence import Evidence, Witness
-from scepfix.domain.fault import Catalogue, Symptom
-from scepfix.rules.questions import ASK_SYMPTOM, ask_org, open_questions
+from scepfix.domain.fault import ADMIN_SIDE, Catalogue, Symptom
+from scepfix.rules.questions import ASK_SYMPTOM, admin_side_rivals, ask_org, open_questions
 from scepfix.rules.shown import Shown, shown_faults
 from scepfix.rules.signs import Signs, draw_signs
-from scepfix.rules.steps import GENERATE, Circumstances, steps_of_fault, steps_to_find_out
+from scepfix.rules.steps import GENERATE, Circumstances, checks_by_hand, steps_of_fault, steps_to_find_out
 from scepfix.rules.whom import about_person, stated_symptom
 
 #: The recovery secret rotates about every seven days (System Log, device.desktop_mfa.recovery_pin.rotate_secret).
@@ -34,7 +34,6 @@ class _Case:
     catalogue: Catalogue
     circumstances: Circumstances
     now: datetime
-    contradictory: bool
     notes: tuple[str, ...]
 
     @property
@@ -63,13 +62,12 @@ def diagnose(
         catalogue=catalogue,
         circumstances=circumstances,
         now=now,
-        contradictory=bool(contradictions),
         notes=notes,
     )
     chosen = _first_to_repair(case)
     if chosen is not None:
         diagnosis = _of_fault(case, chosen)
-    elif signs.registered is not None and not contradictions and signs.attempts.error in (None, signs.stale):
+    elif _registered(case) and not contradictions:
         diagnosis = _healthy(case)
     else:
         diagnosis = _undetermined(case)
@@ -126,8 +124,9 @@ def _of_fault(case: _Case, chosen: Shown) -> Diagnosis:
         missing=tuple(wanted.text for wanted in fault.wants if not signs.says(*wanted.says)),
         notes=case.notes,
         playbook=next(choices, fault.playbook),
-        next_steps=steps_of_fault(chosen, case.catalogue, case.circumstances, signs),
+        next_steps=steps_of_fault(chosen, case.circumstances),
         device=case.circumstances.device,
+        checks=checks_by_hand(case.catalogue, signs, None) if fault.by_hand else (),
     )
 
 
@@ -154,8 +153,20 @@ def _pin_under(case: _Case, chosen: Shown) -> Answer:
     return Answer.UNKNOWN if case.registration_holds and not admin_side else Answer.NO
 
 
+def _registered(case: _Case) -> bool:
+    """Did the device register, and nothing that counts came after? *The option is not there* is no device's matter."""
+    signs = case.signs
+    if case.symptom is Symptom.OPTION_NOT_THERE or signs.registered is None:
+        return False
+    return signs.attempts.error in (None, signs.stale)
+
+
 def _healthy(case: _Case) -> Diagnosis:
     registered = case.signs.registered
+    # Generating fails now although the device registered: unless that was before, the cause is on the admin's side.
+    fails_now = case.symptom is not None and case.signs.stale is None
+    rivals = admin_side_rivals(case.signs) if fails_now else ()
+    answer = Answer.YES if case.registration_holds and not fails_now else Answer.UNKNOWN
     evidence = tuple(item for sign in case.signs.signs if sign.says in _HEALTH for item in sign.evidence)
     by_okta = registered is not None and registered.witness is Witness.OKTA
     online = () if case.registration_holds else ("online: was the device online within the last 7 days?",)
@@ -164,16 +175,17 @@ def _healthy(case: _Case) -> Diagnosis:
         fault=None,
         standing=Standing.CONFIRMED if by_okta or len({item.witness for item in evidence}) > 1 else Standing.LIKELY,
         stale=case.signs.stale is not None,
-        pin_possible_now=Answer.YES if case.registration_holds else Answer.UNKNOWN,
+        pin_possible_now=answer,
         reason="The device registered for recovery, and nothing after that speaks against it.",
         evidence=evidence,
         also=(),
-        rivals=(),
+        rivals=rivals,
         missing=(*online, *ask_org(case.signs)),
         notes=case.notes,
         playbook=None,
         next_steps=(GENERATE,),
         device=case.circumstances.device,
+        checks=case.catalogue.by_hand.get(ADMIN_SIDE, ()) if fails_now else (),
     )
 
 
@@ -199,6 +211,7 @@ def _undetermined(case: _Case) -> Diagnosis:
         missing=questions.missing,
         notes=case.notes,
         playbook=None,
-        next_steps=steps_to_find_out(case.catalogue, signs, case.symptom),
+        next_steps=steps_to_find_out(questions.missing, case.symptom),
         device=case.circumstances.device,
+        checks=checks_by_hand(case.catalogue, signs, case.symptom),
     )

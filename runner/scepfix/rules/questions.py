@@ -20,7 +20,7 @@ _ASK_ORG = (
 )
 _ASK_LOG = "device log: the lines of the last sign-in (macOS: /var/log/com.okta.deviceaccess/OktaDeviceAccess.log)"
 _ASK_REGISTRATION = (
-    "registration: an Okta event recovery_pin.rotate_secret of this person and device, after the sign-in"
+    "registration: an Okta event device.desktop_mfa.recovery_pin.rotate_secret of this person and device after that"
 )
 _ASK_CERTIFICATE = "certificates: a listing of the System keychain or of Cert:\\LocalMachine\\My"
 _NOT_YET = Alternative("not-registered-yet", _ASK_REGISTRATION)
@@ -40,16 +40,26 @@ def ask_org(signs: Signs) -> tuple[str, ...]:
     return tuple(text for text, says in _ASK_ORG if not signs.says(says))
 
 
+def admin_side_rivals(signs: Signs) -> tuple[Alternative, ...]:
+    """Return the faults on the admin's side that nothing rules out yet."""
+    rivals = {
+        "okta.pin-setting": Alternative(
+            "recovery-pin-disabled", "whether a super admin sees the option: if the setting is off, nobody does"
+        ),
+        "okta.admin-may-generate": Alternative(
+            "admin-permission-missing", "whether a super, org or help desk admin can do it"
+        ),
+    }
+    return tuple(rival for says, rival in rivals.items() if not signs.says(says))
+
+
 def open_questions(signs: Signs, symptom: Symptom | None, *, any_evidence: bool) -> Questions:
     """Given the signs, the symptom and whether anything was found at all, return what to ask."""
     if symptom is Symptom.OPTION_NOT_THERE:
         return Questions(
             "The option is not there: that is a setting or a permission, and no device shows which.",
             ask_org(signs),
-            (
-                Alternative("recovery-pin-disabled", "whether a super admin sees the option: off, nobody does"),
-                Alternative("admin-permission-missing", "whether a super, org or help desk admin sees the option"),
-            ),
+            admin_side_rivals(signs),
         )
     if signs.stale is not None:
         return Questions(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from scepfix.domain.platform import Platform
 from scepfix.domain.scep_profile import (
     ENCRYPTION,
     MDM_TYPE,
     SIGNING,
     Level,
-    Platform,
     ProfileDocument,
     ProfileFinding,
     ProfileFormat,

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from scepfix.domain.evidence import SAYS, Evidence, Fact
 from scepfix.domain.fault import Condition, meets
+from scepfix.domain.moment import parse_rfc3339
 from scepfix.rules.attempts import ATTEMPTS, Attempts, judge_attempts
-from scepfix.rules.device_certificates import DeviceCertificates, judge_device_certificates, moment
+from scepfix.rules.device_certificates import DeviceCertificates, judge_device_certificates
 
 _RECORD = frozenset({"okta.device-active", "okta.device-gone", "okta.device-deactivated", "okta.device-suspended"})
 #: An outage explains an error this close to it.
@@ -29,7 +30,7 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """``stale`` holds an error that no longer counts, ``open_attempt`` an attempt whose result nobody knows."""
+    """``stale`` is an error that no longer counts, ``registered`` the last registration that still holds."""
 
     signs: tuple[Sign, ...]
     attempts: Attempts
@@ -222,7 +223,7 @@ def _is_small(offset: object) -> bool:
 
 
 def _deleted_at(item: Evidence) -> datetime | None:
-    return moment(item.facts.get("deleted_at")) or item.observed_at
+    return parse_rfc3339(item.facts.get("deleted_at")) or item.observed_at
 
 
 def _before(first: datetime | None, second: datetime | None) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scepfix.domain.diagnosis import Standing
 from scepfix.domain.evidence import PREREQUISITES, Fact
-from scepfix.domain.fault import Catalogue, Platform, Symptom
+from scepfix.domain.fault import ADMIN_SIDE, Catalogue, Symptom
+from scepfix.domain.platform import Platform
 from scepfix.rules.shown import Shown
 from scepfix.rules.signs import Signs
 from scepfix.rules.wording import render_steps
@@ -28,11 +29,8 @@ class Circumstances:
     ways_in: tuple[str, ...] = ()
 
 
-def steps_of_fault(chosen: Shown, catalogue: Catalogue, circumstances: Circumstances, signs: Signs) -> tuple[str, ...]:
-    """Given the fault to repair first, return its steps with this case's values, and the checks by hand.
-
-    What is not confirmed is looked at by hand before anybody repairs it.
-    """
+def steps_of_fault(chosen: Shown, circumstances: Circumstances) -> tuple[str, ...]:
+    """Given the fault to repair first, return its steps with this case's values."""
     codes = [str(code) for sign in chosen.own for code in _items(sign.facts.get("codes"))]
     unmet = [str(sign.facts.get("id")) for sign in chosen.own if sign.says == "prerequisite.unmet"]
     values = {
@@ -42,30 +40,21 @@ def steps_of_fault(chosen: Shown, catalogue: Catalogue, circumstances: Circumsta
         "codes": f" ({', '.join(codes)})" if codes else "",
         "prerequisite": "; ".join(PREREQUISITES.get(one, one) for one in unmet),
     }
-    steps = render_steps(chosen.fault.steps, values, where=f"fault {chosen.fault.id}")
-    checks = _by_hand(catalogue, signs) if chosen.fault.by_hand else ()
-    return (*steps, *checks) if chosen.standing is Standing.CONFIRMED else (*checks, *steps)
+    return render_steps(chosen.fault.steps, values, where=f"fault {chosen.fault.id}")
 
 
-_ADMIN_SIDE = (
-    "Admin Console > Security > Administrators: the admin has the role super, org or help desk admin.",
-    "With a custom admin role: it has the permission Generate device recovery PIN, for this person and this device.",
-    "Admin Console > Security > General: Enable Device Recovery PIN for Desktop MFA is Enabled.",
-)
-
-
-def steps_to_find_out(catalogue: Catalogue, signs: Signs, symptom: Symptom | None) -> tuple[str, ...]:
-    """Return what to look at while no fault is named. *The option is not there* never looks at a device."""
+def steps_to_find_out(missing: Sequence[str], symptom: Symptom | None) -> tuple[str, ...]:
+    """Given the missing facts in their order, return what to do while no fault is named."""
+    first = [f"Find out: {text}" for text in missing[:1]]
     if symptom is Symptom.OPTION_NOT_THERE:
-        return _ADMIN_SIDE
-    return (
-        "Get the first missing fact, and ask again.",
-        *(f"Prerequisite of the recovery guide: {text}" for text in PREREQUISITES.values()),
-        *_by_hand(catalogue, signs),
-    )
+        return tuple(first)
+    return (*first, *(f"Check this prerequisite of the recovery guide: {text}" for text in PREREQUISITES.values()))
 
 
-def _by_hand(catalogue: Catalogue, signs: Signs) -> tuple[str, ...]:
+def checks_by_hand(catalogue: Catalogue, signs: Signs, symptom: Symptom | None) -> tuple[str, ...]:
+    """Return what a person can look at: for *the option is not there* the admin's side, else the device."""
+    if symptom is Symptom.OPTION_NOT_THERE:
+        return catalogue.by_hand.get(ADMIN_SIDE, ())
     platforms = {str(sign.facts.get("platform")) for sign in signs.signs}
     if signs.attempts.last is not None:
         platforms.add(str(signs.attempts.last.facts.get("platform")))

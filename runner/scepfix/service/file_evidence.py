@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from scepfix.domain.certificate import Certificate, CertificateFile, FoundCertificate, ListingKind
-from scepfix.domain.evidence import Evidence, Fact, Witness, rfc3339
+from scepfix.domain.certificate import Certificate, CertificateFile, FoundCertificate, ListingKind, issued_by_okta
+from scepfix.domain.evidence import Evidence, Fact, Witness
 from scepfix.domain.inert import visible
+from scepfix.domain.moment import rfc3339
 from scepfix.domain.scep_profile import MDM_TYPE, ProfileFormat, ScepProfile
 from scepfix.parsers.certificate_bundle import looks_like_der
 from scepfix.parsers.certificates import parse_certificates
@@ -60,11 +61,8 @@ def certificate_evidence(
 ) -> tuple[list[Evidence], list[str], str]:
     """Given a file of certificates, return evidence, notes and its format. Raise InputError where it holds none."""
     file = parse_certificates(data, source)
-    lines = data.split(b"\n") if any(found.line for found in file.found) else []
     evidence = [
-        _of_certificate(found, file, source, sha256, witness, issuers, lines)
-        for found in file.found
-        if _counts(found, file)
+        _of_certificate(found, file, source, sha256, witness, issuers) for found in file.found if _counts(found, file)
     ]
     evidence += _of_listing(file, source, sha256, witness)
     notes = [f"{source}: {problem.place}: {problem.message}" for problem in file.problems]
@@ -78,9 +76,7 @@ def _counts(found: FoundCertificate, file: CertificateFile) -> bool:
         return True
     if certificate.is_ca or certificate.self_signed:
         return False
-    issuer = certificate.issuer.lower().replace(" ", "")
-    okta = "organizationintermediateauthority" in issuer or ("dc=okta" in issuer and "dc=com" in issuer)
-    return okta or file.listing is None
+    return issued_by_okta(certificate.issuer, certificate.subject) or file.listing is None
 
 
 def _of_certificate(
@@ -90,7 +86,6 @@ def _of_certificate(
     sha256: str,
     witness: Witness,
     issuers: Sequence[Certificate],
-    lines: Sequence[bytes],
 ) -> Evidence:
     certificate = found.certificate
     signed = [signed_with_key_of(certificate, issuer) for issuer in issuers]
@@ -110,8 +105,16 @@ def _of_certificate(
         "usage": not codes & _USAGE_CODES,
         "is_ca": certificate.is_ca,
     }
-    quote = visible(lines[found.line - 1].decode("utf-8", "replace").strip()) if found.line and lines else ""
-    return Evidence(witness, source, "keychain.certificate", found.line, found.byte_offset, sha256, None, quote, facts)
+    return Evidence(
+        witness,
+        source,
+        "keychain.certificate",
+        line=found.line,
+        byte_offset=found.byte_offset,
+        sha256=sha256,
+        quote=visible(found.quote),
+        facts=facts,
+    )
 
 
 def _of_listing(file: CertificateFile, source: str, sha256: str, witness: Witness) -> Iterator[Evidence]:
@@ -120,9 +123,9 @@ def _of_listing(file: CertificateFile, source: str, sha256: str, witness: Witnes
     stores: dict[str, Fact] = {ListingKind.KEYCHAIN: "system", ListingKind.WINDOWS_STORE: "local-machine"}
     if file.listing.complete:
         facts = {"store": stores.get(file.listing.kind)}
-        yield Evidence(witness, source, "keychain.none", 1, 0, sha256, None, "", facts)
+        yield Evidence(witness, source, "keychain.none", sha256=sha256, facts=facts)
     else:
-        yield Evidence(witness, source, "keychain.unreadable", 1, 0, sha256)
+        yield Evidence(witness, source, "keychain.unreadable", sha256=sha256)
 
 
 def profile_evidence(data: bytes, source: str, sha256: str, witness: Witness) -> tuple[list[Evidence], list[str], str]:
@@ -143,7 +146,7 @@ def profile_evidence(data: bytes, source: str, sha256: str, witness: Witness) ->
     says = "profile.breaks" if codes else "profile.ok"
     identifier = next((profile.identifier for profile in ours or document.profiles), "")
     facts: dict[str, Fact] = {"codes": list(codes), "identifier": visible(identifier)}
-    evidence.append(Evidence(witness, source, says, 1, 0, sha256, None, "", facts))
+    evidence.append(Evidence(witness, source, says, sha256=sha256, facts=facts))
     return evidence, notes, f"{document.format.value} profile"
 
 
@@ -154,11 +157,12 @@ def _is_of_the_mdm(profile: ScepProfile) -> bool:
 
 def _installed(profiles: Sequence[ScepProfile], source: str, sha256: str, witness: Witness) -> Iterator[Evidence]:
     if not profiles:
-        yield Evidence(witness, source, "profile.none", 1, 0, sha256)
+        yield Evidence(witness, source, "profile.none", sha256=sha256)
     for profile in profiles:
         facts: dict[str, Fact] = {
             "identifier": visible(profile.identifier),
             "scope": profile.scope.value if profile.scope else None,
             "installed_at": rfc3339(profile.installed_at),
         }
-        yield Evidence(witness, source, "profile.installed", 1, 0, sha256, None, visible(profile.display_name), facts)
+        name = visible(profile.display_name)
+        yield Evidence(witness, source, "profile.installed", sha256=sha256, quote=name, facts=facts)
