@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -144,7 +145,7 @@ FAULTS: dict[str, tuple[list[Evidence], tuple[str, Standing, Answer, str]]] = {
             log("log.device-not-registered", platform="windows"),
             device("device.okta-verify", version="6.1.0", platform="windows"),
         ],
-        ("client-outdated", CONFIRMED, NO, "report"),
+        ("client-outdated", LIKELY, NO, "report"),
     ),
     "clock off": ([device("device.clock", offset_seconds=-301)], ("clock-wrong", LIKELY, NO, "report")),
     "setting off": ([okta("okta.pin-setting", enabled=False)], ("recovery-pin-disabled", CONFIRMED, NO, "report")),
@@ -184,7 +185,7 @@ NOT_DETERMINED: dict[str, list[Evidence]] = {
     "a listing without a canary": [device("keychain.unreadable")],
     "a good certificate alone": [certificate()],
     "no certificate, and a usable one from before": [log(M2, "11-23 08:15"), certificate()],
-    "an error without a time beside a usable certificate": [log(M3), certificate()],
+    "an error without a time beside a usable certificate": [log(M2), certificate()],
     "two sources without times that disagree": [log(M2), log(M3, source="other")],
     "a clock that is right": [device("device.clock", offset_seconds=300)],
     "the setting is on": [okta("okta.pin-setting", enabled=True)],
@@ -255,7 +256,7 @@ def test_the_owner_of_a_setting_outweighs_hearsay() -> None:
 def test_a_second_rejection_a_day_later_with_the_rivals_ruled_out_allows_the_repair() -> None:
     ruled_out = [
         okta("okta.device-active"),
-        device("device.clock", offset_seconds=2),
+        device("device.clock", "11-24 08:00", offset_seconds=2),
         certificate(org_issuer=True),
     ]
     twice = [log(M3, "11-21 08:15"), log(M3, "11-23 08:15", line=2)]
@@ -283,13 +284,14 @@ def test_the_symptom_is_the_first_missing_fact_when_nobody_stated_it() -> None:
 
 def test_the_symptom_may_come_as_evidence() -> None:
     found = judged(said("ticket.symptom", symptom="option-not-there"), log(M2, "11-23 08:15"), symptom=None)
-    assert (found.verdict, found.also) == (Verdict.UNDETERMINED, ("certificate-missing",))
+    assert (found.verdict, found.also) == (Verdict.UNDETERMINED, ())
 
 
 def test_option_not_there_never_looks_at_a_device() -> None:
     found = judged(log(M2, "11-23 08:15"), symptom=Symptom.OPTION_NOT_THERE)
     assert (found.verdict, found.fault, found.playbook) == (Verdict.UNDETERMINED, None, None)
-    assert found.also == ("certificate-missing",)
+    assert found.also == ()
+    assert found.evidence == ()
     assert {rival.fault for rival in found.rivals} == {"recovery-pin-disabled", "admin-permission-missing"}
 
 
@@ -328,6 +330,157 @@ def test_evidence_about_another_person_is_left_out() -> None:
     assert any(text.startswith("person:") for text in unknown.missing)
 
 
+def test_a_rejection_without_a_time_beside_a_usable_certificate_is_only_possible() -> None:
+    found = judged(log(M3), certificate())
+    assert (found.fault, found.standing, found.playbook) == ("certificate-rejected", POSSIBLE, "report")
+
+
+#: An older reading against, and what came later.
+REPAIRED: dict[str, list[Evidence]] = {
+    "a listing from before the certificate": [device("keychain.none", "11-20 08:00"), certificate(days_old=2)],
+    "the MDM's list from before it": [mdm("mdm.certificate-none", "11-20 08:00"), certificate(days_old=2)],
+    "the revoked one was another": [
+        okta("okta.certificate-revoked", "11-20 08:00", serial_number="ff01"),
+        certificate(2),
+    ],
+    "an install that failed first": [
+        mdm("mdm.install-failed", "11-20 08:00"),
+        mdm("mdm.profile-installed", "11-23 08:00"),
+    ],
+    "a profile that came": [mdm("mdm.profile-missing", "11-20 08:00"), mdm("mdm.profile-installed", "11-23 08:00")],
+    "a profile that the device lists now": [
+        device("profile.none", "11-20 08:00"),
+        device("profile.installed", "11-23 08:00"),
+    ],
+    "a profile that was corrected": [said("profile.breaks", "11-20 08:00"), said("profile.ok", "11-23 08:00")],
+    "a device that answered again": [mdm("mdm.silent", "11-20 08:00", days=30), mdm("mdm.device", "11-23 08:00")],
+    "a refusal from before the certificate": [said("scep.refused", "11-20 08:00"), certificate(days_old=2)],
+    "an app that enrolled again": [log("log.enrolment-lost", "11-20 08:00"), okta("okta.registered", "11-23 08:00")],
+    "a person who enrolled": [okta("okta.not-enrolled", "11-20 08:00"), okta("okta.enrolled", "11-23 08:00")],
+    "a prerequisite that was met": [
+        said("prerequisite.unmet", "11-20 08:00", id="device-online"),
+        okta("okta.registered", "11-23 08:00"),
+    ],
+    "a deleted record, and a later registration": [
+        okta("okta.device-gone", "11-22 08:00", device_id="old"),
+        okta("okta.registered", "11-23 08:00", device_id="new"),
+    ],
+    "a deactivated record that was replaced": [
+        okta("okta.device-deactivated", "11-20 08:00", device_id="old"),
+        okta("okta.device-active", "11-22 08:00", device_id="new"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", REPAIRED)
+def test_what_was_repaired_since_starts_nothing(name: str) -> None:
+    found = judged(*REPAIRED[name])
+    assert (found.fault, found.playbook) == (None, None)
+
+
+def test_what_came_after_a_registration_still_counts() -> None:
+    registered = okta("okta.registered", "11-23 10:00")
+    for later in (
+        log("log.registration-failed", "11-23 11:00"),
+        log(M1, "11-23 11:00"),
+        log("log.device-not-registered", "11-23 12:00", platform="windows"),
+    ):
+        assert judged(registered, later, symptom=None).verdict is Verdict.UNDETERMINED, later.says
+
+
+def test_nobody_overrules_okta_about_its_records() -> None:
+    evidence = [okta("okta.device-active", "11-22 08:00"), device(M3, "11-23 08:00")]
+    for witness in (said, mdm):
+        assert judged(*evidence, witness("okta.device-gone", "11-23 09:00")).fault == "certificate-rejected"
+
+
+def test_a_consequence_that_fits_everything_confirms_nothing() -> None:
+    assert judged(device(M2, "11-23 08:15"), okta("okta.not-registered")).standing is LIKELY
+    assert judged(device(M3, "11-23 08:15"), okta("okta.not-registered")).standing is LIKELY
+
+
+def test_a_repeated_rejection_during_outages_or_before_the_certificate_allows_nothing() -> None:
+    ruled_out = [okta("okta.device-active"), device("device.clock", "11-24 08:00", offset_seconds=2)]
+    twice = [log(M3, "11-21 08:15"), log(M3, "11-23 08:15", line=2)]
+    outages = [okta("okta.unavailable", "11-21 08:14"), okta("okta.unavailable", "11-23 08:14")]
+    old = certificate(30, org_issuer=True)
+    assert judged(*twice, *ruled_out, old).playbook == "reinstall_scep_profile"
+    assert judged(*twice, *ruled_out, old, *outages).playbook == "report"
+    assert judged(*twice, *ruled_out, certificate(2, org_issuer=True)).playbook == "report"
+    long_ago = [okta("okta.device-active", "01-24 08:00"), device("device.clock", "01-24 08:00", offset_seconds=2)]
+    assert judged(*twice, *long_ago, old).playbook == "report"
+
+
+def test_hearsay_of_a_revocation_allows_no_repair() -> None:
+    assert judged(said("okta.certificate-revoked")).playbook == "report"
+    assert judged(okta("okta.certificate-revoked")).playbook == "reinstall_scep_profile"
+
+
+def test_a_secret_that_was_reset_since_is_named_before_a_reinstall() -> None:
+    reset = okta("okta.secret-reset", "11-20 08:00")
+    installed = device("profile.installed", installed_at="2026-10-01T00:00:00Z")
+    assert judged(reset, installed, log(M2, "11-23 08:15")).fault == "scep-enrolment-failed"
+    assert judged(reset, certificate(2)).verdict is Verdict.UNDETERMINED
+    hint = judged(reset, log(M2, "11-23 08:15"))
+    assert (hint.fault, "scep-enrolment-failed" in [rival.fault for rival in hint.rivals]) == (
+        "certificate-missing",
+        True,
+    )
+
+
+def test_a_marked_certificate_of_the_wrong_usage_is_the_profile_s_fault() -> None:
+    for facts in ({"usage": False}, {"is_ca": True}):
+        assert judged(certificate(**facts)).fault == "profile-misconfigured"
+
+
+def test_an_unrelated_certificate_is_none_of_the_wrong_kind() -> None:
+    assert judged(certificate(device_access_marker=False, issuer="CN=R3,O=Let's Encrypt", usage=False)).fault is None
+
+
+def test_a_leftover_is_older_than_the_usable_one() -> None:
+    later = certificate(-30, 300, name="b")
+    assert judged(certificate(), later).fault is None
+    assert judged(certificate(), certificate(10, 300, name="b", store="login")).fault is None
+
+
+def test_two_listings_at_one_time_contradict_each_other() -> None:
+    found = judged(device("keychain.none"), certificate())
+    assert (found.verdict, found.playbook) == (Verdict.UNDETERMINED, None)
+    assert "contradicts itself" in found.reason
+
+
+def test_a_certificate_that_a_later_listing_lacks_is_gone() -> None:
+    earlier = replace(certificate(), observed_at=at("11-20 08:00"))
+    assert judged(device("keychain.none", "11-23 08:00"), earlier).fault == "certificate-missing"
+
+
+def test_an_empty_user_store_says_nothing() -> None:
+    assert judged(device("keychain.none", store="login")).fault is None
+
+
+def test_silence_counts_beyond_its_bound_only() -> None:
+    assert judged(mdm("mdm.silent", days=14)).fault is None
+    assert judged(mdm("mdm.silent", days=15)).fault == "device-not-managed"
+    assert judged(said("device.offline", days=7)).fault is None
+    assert judged(said("device.offline", days=8)).fault == "not-registered-yet"
+
+
+def test_a_device_that_was_excluded_on_purpose_is_not_put_back() -> None:
+    assert judged(mdm("mdm.profile-missing", reason="excluded")).playbook == "report"
+    unknown = judged(mdm("mdm.profile-missing"))
+    assert unknown.playbook == "install_scep_profile"
+    assert any(text.startswith("scope:") for text in unknown.missing)
+
+
+def test_generating_fails_although_the_device_registered_points_to_the_admin_side() -> None:
+    found = judged(okta("okta.registered", "11-23 08:00"))
+    assert (found.verdict, found.pin_possible_now) == (Verdict.HEALTHY, UNKNOWN)
+    assert {rival.fault for rival in found.rivals} == {"recovery-pin-disabled", "admin-permission-missing"}
+    assert judged(okta("okta.registered", "11-23 08:00"), symptom=None).pin_possible_now is YES
+    not_there = judged(okta("okta.registered", "11-23 08:00"), symptom=Symptom.OPTION_NOT_THERE)
+    assert not_there.verdict is Verdict.UNDETERMINED
+
+
 def test_a_log_alone_never_confirms() -> None:
     logs = [says for says in SAYS if says.startswith("log.")]
     for says in logs:
@@ -341,18 +494,21 @@ def test_what_a_certificate_without_the_marker_says_never_counts_beside_a_marked
 
 
 def test_steps_carry_the_checks_by_hand_of_the_right_platform() -> None:
-    mac = " ".join(judged(log(M2, "11-23 08:15")).next_steps)
+    def words(found: Diagnosis) -> str:
+        return " ".join([*found.next_steps, *found.checks])
+
+    mac = words(judged(log(M2, "11-23 08:15")))
     assert "System Settings > General > Device Management" in mac
     assert "Keychain Access > System > Certificates" in mac
     assert "certlm.msc" not in mac
-    windows = " ".join(judged(log(M2, "11-23 08:15", platform="windows")).next_steps)
+    windows = words(judged(log(M2, "11-23 08:15", platform="windows")))
     assert "certlm.msc" in windows
     assert "certmgr.msc" in windows
     assert "Keychain" not in windows
-    both = " ".join(judged().next_steps)
+    both = words(judged())
     assert "Keychain Access" in both
     assert "certlm.msc" in both
-    assert "Prerequisite" in both
+    assert "prerequisite" in both
 
 
 FACTS = st.fixed_dictionaries(

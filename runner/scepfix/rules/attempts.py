@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 
 from scepfix.domain.evidence import Evidence
@@ -13,7 +13,6 @@ from scepfix.domain.evidence import Evidence
 ATTEMPTS = frozenset({"log.attempt", "log.no-certificate", "log.rejected", "log.registration-failed", "log.registered"})
 #: The two texts that name a fault.
 ERRORS = frozenset({"log.no-certificate", "log.rejected"})
-_ANOTHER_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +30,6 @@ class Attempts:
     def error(self) -> Evidence | None:
         """The last attempt's error, if it is one that names a fault."""
         return self.last if self.last is not None and self.last.says in ERRORS else None
-
-    @property
-    def came_back(self) -> bool:
-        """Did the same error come at a second sign-in, a day or more after the first of this run?"""
-        moments = [item.observed_at for item in self.run if item.observed_at and item.says in ERRORS]
-        return len(moments) > 1 and max(moments) - min(moments) >= _ANOTHER_DAY
 
 
 def judge_attempts(evidence: Sequence[Evidence]) -> Attempts:

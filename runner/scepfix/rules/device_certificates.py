@@ -13,6 +13,8 @@ from scepfix.domain.certificate import in_device_store, issued_by_okta
 from scepfix.domain.evidence import Evidence, Fact
 from scepfix.domain.moment import parse_rfc3339
 
+_NO_CERTIFICATE = frozenset({"keychain.none", "log.no-certificate", "mdm.certificate-none"})
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -33,7 +35,7 @@ class Held:
         """Return the drawn signs that keep Device Access from using this certificate at that time."""
         facts, after = self.facts, parse_rfc3339(self.facts.get("not_after"))
         found = {
-            "certificate.wrong-type": facts.get("usage") is False,
+            "certificate.bad-usage": facts.get("usage") is False or facts.get("is_ca") is True,
             "certificate.wrong-store": not in_device_store(str(facts.get("store") or "")),
             "certificate.wrong-org": facts.get("org_issuer") is False,
             "certificate.expired": after is not None and after < now,
@@ -54,6 +56,11 @@ class Held:
         """Does its name say that an Okta CA issued it (Organization Intermediate Authority, DC=okta, DC=com)?"""
         names = (str(self.facts.get(name) or "") for name in ("issuer", "subject"))
         return issued_by_okta(*names) or self.facts.get("org_issuer") is True
+
+    @property
+    def may_be_of_the_wrong_type(self) -> bool:
+        """A CA, or a certificate made for something else than a client's signature, was never meant for this."""
+        return self.facts.get("is_ca") is not True and (self.from_okta or self.facts.get("usage") is not False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,8 @@ def judge_device_certificates(evidence: Sequence[Evidence], now: datetime) -> De
     usable = [one for one in marked if not one.problems(now)]
     if usable:
         current = max(usable, key=lambda one: one.not_before or datetime.min.replace(tzinfo=UTC))
-        return _with_current(current, [one for one in marked if one is not current], signs)
+        older = [one for one in marked if one is not current and _not_after(one.not_before, current.not_before)]
+        return _with_current(current, older, signs)
     if marked:
         fewest = min(len(one.problems(now)) for one in marked)
         for one in marked:
@@ -85,16 +93,11 @@ def judge_device_certificates(evidence: Sequence[Evidence], now: datetime) -> De
                 for sign in problems:
                     signs[sign] = (*signs.get(sign, ()), *one.readings)
         return DeviceCertificates(signs)
-    without = [
-        one for one in held if one.facts.get("device_access_marker") is False and one.facts.get("is_ca") is not True
-    ]
-    known_absent = any(
-        item.says in ("keychain.none", "log.no-certificate", "mdm.certificate-none") for item in evidence
-    )
-    for one in without:
-        placed = one.from_okta and known_absent
-        sign = "certificate.wrong-type" if placed else "certificate.wrong-type-unplaced"
-        signs[sign] = (*signs.get(sign, ()), *one.readings)
+    known_absent = any(item.says in _NO_CERTIFICATE for item in evidence)
+    for one in held:
+        if one.facts.get("device_access_marker") is False and one.may_be_of_the_wrong_type:
+            sign = "certificate.wrong-type" if one.from_okta and known_absent else "certificate.wrong-type-unplaced"
+            signs[sign] = (*signs.get(sign, ()), *one.readings)
     return DeviceCertificates(signs)
 
 
@@ -112,6 +115,10 @@ def _with_current(current: Held, others: Sequence[Held], signs: dict[str, tuple[
     if "certificate.leftover" in signs:
         signs["certificate.leftover"] += current.readings
     return DeviceCertificates(signs, current, tuple(notes))
+
+
+def _not_after(first: datetime | None, second: datetime | None) -> bool:
+    return first is None or second is None or first <= second
 
 
 def _held(readings: Sequence[Evidence]) -> list[Held]:

@@ -57,7 +57,7 @@ def diagnose(
     case = _Case(
         evidence=evidence,
         signs=signs,
-        shown=shown_faults(catalogue, signs),
+        shown=[one for one in shown_faults(catalogue, signs) if _allowed(one, symptom)],
         symptom=symptom,
         catalogue=catalogue,
         circumstances=circumstances,
@@ -91,25 +91,31 @@ def most_severe(diagnoses: Sequence[Diagnosis], catalogue: Catalogue) -> Diagnos
     return min(diagnoses, key=rank)
 
 
+def _allowed(one: Shown, symptom: Symptom | None) -> bool:
+    """*The option is not there* never looks at a device; what an org's owner says of it holds whatever the symptom."""
+    return symptom in (None, *one.fault.symptoms) or one.on_the_admin_side
+
+
 def _first_to_repair(case: _Case) -> Shown | None:
-    """Return the first sure fault that the symptom allows; a mere hint only where nothing speaks against it."""
-    signs, symptom = case.signs, case.symptom
-    allowed = [one for one in case.shown if symptom in (None, *one.fault.symptoms) or one.on_the_admin_side]
-    sure = [one for one in allowed if not one.weak]
+    """Return the first sure fault; a mere hint only where nothing speaks against it."""
+    signs = case.signs
+    sure = [one for one in case.shown if not one.weak]
     if sure:
         return sure[0]
     last = signs.attempts.last
     open_end = last is not None and (signs.attempts.error is None or bool(signs.contradictions))
-    if not allowed or open_end or signs.stale is not None or signs.registered is not None:
+    if not case.shown or open_end or signs.stale is not None or signs.registered is not None:
         return None
-    return allowed[0]
+    return case.shown[0]
 
 
 def _of_fault(case: _Case, chosen: Shown) -> Diagnosis:
     fault, signs = chosen.fault, case.signs
     others = [one for one in case.shown if one is not chosen]
     also = tuple(one.fault.id for one in others if not one.weak)
-    choices = (choice.playbook for choice in fault.playbook_when if all(signs.any(one) for one in choice.when))
+    choices = (
+        choice.playbook for choice in fault.playbook_when if all(signs.meets(one, by_owner=True) for one in choice.when)
+    )
     evidence = {id(item): item for one in (chosen, *others) for item in one.evidence}
     return Diagnosis(
         verdict=Verdict.FAULT,
@@ -134,7 +140,7 @@ def _rivals(case: _Case, chosen: Shown, also: Sequence[str]) -> tuple[Alternativ
     rivals = [
         Alternative(rival.fault, rival.separated_by)
         for rival in chosen.fault.rivals
-        if rival.fault not in also and not case.signs.any(*rival.ruled_out_by)
+        if rival.fault not in also and not any(case.signs.meets(one) for one in rival.ruled_out_by)
     ]
     named = {chosen.fault.id, *(rival.fault for rival in rivals)}
     hints = [one.fault.id for one in case.shown if one.weak and one.fault.id not in named]
@@ -156,9 +162,12 @@ def _pin_under(case: _Case, chosen: Shown) -> Answer:
 def _registered(case: _Case) -> bool:
     """Did the device register, and nothing that counts came after? *The option is not there* is no device's matter."""
     signs = case.signs
-    if case.symptom is Symptom.OPTION_NOT_THERE or signs.registered is None:
+    if case.symptom is Symptom.OPTION_NOT_THERE or signs.registered is None or signs.says("log.device-not-registered"):
         return False
-    return signs.attempts.error in (None, signs.stale)
+    last, moment = signs.attempts.last, signs.registered.observed_at
+    if last is None or last is signs.registered or last.says == "log.registered":
+        return True
+    return last.observed_at is not None and moment is not None and last.observed_at <= moment
 
 
 def _healthy(case: _Case) -> Diagnosis:
@@ -194,7 +203,7 @@ def _undetermined(case: _Case) -> Diagnosis:
     also = tuple(one.fault.id for one in case.shown if not one.weak)
     questions = open_questions(signs, case.symptom, any_evidence=bool(case.evidence))
     evidence = {id(item): item for one in case.shown for item in one.evidence}
-    for item in case.evidence:
+    for item in case.evidence if case.symptom is not Symptom.OPTION_NOT_THERE else ():
         decisive = item is signs.stale or item is signs.attempts.last
         if decisive or item.says in _TELLING or item.says.startswith("keychain."):
             evidence.setdefault(id(item), item)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from scepfix.domain.diagnosis import Standing
-from scepfix.domain.evidence import SAYS, Evidence
+from scepfix.domain.evidence import Evidence, Witness
 from scepfix.domain.fault import Catalogue, Fault, Symptom, meets
 from scepfix.rules.signs import Sign, Signs
 
+#: Consequences that any fault of a device has: seen by a second witness, they confirm none.
+_FIT_EVERYTHING = frozenset({"okta.not-registered", "log.device-not-registered", "device.offline"})
 #: A certificate's own word is enough about these.
 _CERTIFICATE_OWNS = frozenset({"certificate.expired", "certificate.wrong-org"})
 
@@ -30,24 +32,28 @@ class Shown:
 
     @property
     def said_by_owner(self) -> bool:
-        """Does the owner of the fact say so: Okta of its settings and records, a certificate of itself?"""
-        return any(
-            sign.says in _CERTIFICATE_OWNS
-            or any(item.says in SAYS and SAYS[item.says].owner == item.witness for item in sign.evidence)
-            for sign in self.own
-        )
+        """Does the owner of the fact say so: Okta of its settings and records, a certificate that we read of itself?"""
+        return any(sign.said_by_owner or (sign.says in _CERTIFICATE_OWNS and _was_read(sign)) for sign in self.own)
 
     @property
     def standing(self) -> Standing:
         if self.weak:
             return Standing.POSSIBLE
-        witnesses = {item.witness for item in self.evidence}
+        telling = (
+            sign for sign in (*self.own, *self.followed_by) if sign.says not in _FIT_EVERYTHING or sign in self.own
+        )
+        witnesses = {item.witness for sign in telling for item in sign.evidence}
         return Standing.CONFIRMED if self.said_by_owner or len(witnesses) > 1 else Standing.LIKELY
 
     @property
     def on_the_admin_side(self) -> bool:
         """An org's setting or a permission, said by its owner: it holds whatever the symptom."""
         return self.said_by_owner and Symptom.OPTION_NOT_THERE in self.fault.symptoms
+
+
+def _was_read(sign: Sign) -> bool:
+    """Was the certificate itself read (there is a hash of the source, or it was not hearsay)?"""
+    return any(item.sha256 is not None or item.witness is not Witness.TICKET for item in sign.evidence)
 
 
 def shown_faults(catalogue: Catalogue, signs: Signs) -> list[Shown]:

@@ -6,17 +6,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from scepfix.domain.evidence import SAYS, Evidence, Fact
+from scepfix.domain.evidence import SAYS, Evidence, Fact, Witness
 from scepfix.domain.fault import Condition, meets
 from scepfix.domain.moment import parse_rfc3339
 from scepfix.rules.attempts import ATTEMPTS, Attempts, judge_attempts
-from scepfix.rules.device_certificates import DeviceCertificates, judge_device_certificates
+from scepfix.rules.device_certificates import DeviceCertificates, Held, judge_device_certificates
+from scepfix.rules.stale import sift
 
 _RECORD = frozenset({"okta.device-active", "okta.device-gone", "okta.device-deactivated", "okta.device-suspended"})
+_ALIVE = frozenset({"okta.device-active", "okta.device-suspended"})
 #: An outage explains an error this close to it.
 _OUTAGE = timedelta(minutes=15)
+_ANOTHER_DAY = timedelta(days=1)
 _CLOCK_SECONDS = 300
 _WINDOWS_MINIMUM = Condition("device.okta-verify", {"platform": "windows", "version": {"version_below": "6.1.1"}})
+#: Settings and states, of which only the last reading of a witness counts.
+_READ_AGAIN = frozenset(
+    {
+        "okta.pin-setting",
+        "okta.admin-may-generate",
+        "okta.not-registered",
+        "device.clock",
+        "device.daemon",
+        "device.okta-verify",
+        "device.mfa-list",
+        "device.offline",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +42,11 @@ class Sign:
     says: str
     evidence: tuple[Evidence, ...]
     facts: Mapping[str, Fact] = field(default_factory=dict)
+
+    @property
+    def said_by_owner(self) -> bool:
+        """Does the owner of the fact say so? Of a drawn sign, or a fact that nobody owns, False."""
+        return any(item.says in SAYS and SAYS[item.says].owner == item.witness for item in self.evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +61,13 @@ class Signs:
     contradictions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def any(self, *conditions: Condition) -> bool:
-        """Return whether a sign meets one of the conditions."""
-        return any(meets(condition, sign.says, sign.facts) for condition in conditions for sign in self.signs)
+    def meets(self, condition: Condition, *, by_owner: bool = False) -> bool:
+        """Return whether a sign meets the condition; ``by_owner`` asks for its owner's word where it has one."""
+        return any(
+            meets(condition, sign.says, sign.facts)
+            and (not by_owner or sign.said_by_owner or sign.says not in SAYS or SAYS[sign.says].owner is None)
+            for sign in self.signs
+        )
 
     def says(self, *ids: str) -> bool:
         """Return whether there is a sign of one of these ids."""
@@ -51,27 +76,44 @@ class Signs:
 
 def draw_signs(evidence: Sequence[Evidence], now: datetime) -> Signs:
     """Given the evidence of one device and an aware moment, return the signs that count then."""
+    evidence = _still_listed(evidence)
     attempts = judge_attempts(evidence)
     certificates = judge_device_certificates(evidence, now)
-    contradictions = [attempts.contradiction] if attempts.contradiction else []
-    notes = list(certificates.notes)
-    error = attempts.error
     registered = _registered(evidence)
+    sifted = sift(evidence, certificates.current, registered)
+    error = attempts.error
     stale, doubt = _staleness(error, certificates, registered)
-    if doubt:
-        contradictions.append(doubt)
-    records, record_notes = _records(evidence, error, stale, certificates)
-    notes += record_notes
-    signs = [_plain(item) for item in (*records, *_others(evidence, registered))]
+    contradictions = [text for text in (attempts.contradiction, doubt, *sifted.contradictions) if text]
+    records, notes = _records(sifted.kept, error, stale, certificates.current, registered)
+    others = _others(sifted.kept, registered)
+    signs = [Sign(item.says, (item,), item.facts) for item in (*records, *others)]
     signs += [Sign(says, found) for says, found in certificates.signs.items()]
     if error is not None and stale is None and not doubt:
-        signs += _of_error(error, attempts, evidence)
-    signs += _drawn(signs, evidence)
-    return Signs(tuple(signs), attempts, certificates, stale, registered, tuple(contradictions), tuple(notes))
+        signs += _of_error(error, attempts, certificates.current, sifted.kept)
+    signs += _drawn(signs, evidence, certificates.current)
+    if stale is None and sifted.stale:
+        stale = sifted.stale[-1]
+    return Signs(
+        tuple(signs),
+        attempts,
+        certificates,
+        stale,
+        registered,
+        tuple(contradictions),
+        (*certificates.notes, *notes),
+    )
 
 
-def _plain(item: Evidence) -> Sign:
-    return Sign(item.says, (item,), item.facts)
+def _still_listed(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """Leave out certificates that were read before a complete listing found none."""
+    gone = _latest([item for item in evidence if item.says == "keychain.none" and item.observed_at])
+    if gone is None:
+        return list(evidence)
+    return [
+        item
+        for item in evidence
+        if item.says != "keychain.certificate" or not _before(item.observed_at, gone.observed_at)
+    ]
 
 
 def _registered(evidence: Sequence[Evidence]) -> Evidence | None:
@@ -97,7 +139,8 @@ def _staleness(
     current = certificates.current
     came = [m for m in (current.appeared_at if current else None, registered.observed_at if registered else None) if m]
     if error.observed_at is None:
-        if current or registered:
+        # A rejection without a time still says that there is a certificate: it is kept, as a hint (_of_error).
+        if registered or (current and error.says == "log.no-certificate"):
             return None, "the error has no time, and a usable certificate or a registration is there: which came last?"
         return None, ""
     if any(error.observed_at <= later for later in came):
@@ -110,30 +153,44 @@ def _staleness(
 
 
 def _records(
-    evidence: Sequence[Evidence], error: Evidence | None, stale: Evidence | None, certificates: DeviceCertificates
+    evidence: Sequence[Evidence],
+    error: Evidence | None,
+    stale: Evidence | None,
+    current: Held | None,
+    registered: Evidence | None,
 ) -> tuple[list[Evidence], list[str]]:
-    """Return what Okta says of the device's records: the last word on each, and deletions only while they matter."""
-    notes: list[str] = []
+    """Return what Okta says of the device's records: the last word on each, and an end only while it matters.
+
+    Where Okta was asked, nobody else's word about its records counts. A record without an id is the only other one.
+    """
+    found = [item for item in evidence if item.says in _RECORD]
+    by_okta = [item for item in found if item.witness is Witness.OKTA]
+    found = by_okta or found
+    ids = {item.facts.get("device_id") for item in found} - {None, ""}
     last: dict[object, Evidence] = {}
-    for item in evidence:
-        if item.says in _RECORD:
-            key = item.facts.get("device_id")
-            last[key] = _latest([last[key], item]) or item if key in last else item
-    alive = [item for item in last.values() if item.says in ("okta.device-active", "okta.device-suspended")]
+    for item in found:
+        key = item.facts.get("device_id") if len(ids) > 1 else None
+        last[key] = _latest([last[key], item]) or item if key in last else item
     kept: list[Evidence] = []
+    notes: list[str] = []
     for item in last.values():
-        if item.says == "okta.device-gone":
-            current = certificates.current
-            renewed = current is not None and _before(_deleted_at(item), current.appeared_at)
-            if renewed or stale is not None:
-                notes.append("the device was deleted in Okta, and a certificate or registration came after the error")
-                continue
-            if alive and error is None:
-                notes.append("a deleted record of this device was replaced by one that is active")
-                continue
-        kept.append(item)
+        ended_at = _deleted_at(item)
+        if item.says in _ALIVE:
+            kept.append(item)
+        elif _before(ended_at, registered.observed_at if registered else None):
+            notes.append("the device registered again after its record was deleted or deactivated")
+        elif item.says == "okta.device-gone" and (
+            stale is not None or _before(ended_at, current.appeared_at if current else None)
+        ):
+            notes.append("the device was deleted in Okta, and a certificate or registration came after the error")
+        elif error is None and any(
+            other.says in _ALIVE and _before(ended_at, other.observed_at) for other in last.values()
+        ):
+            notes.append("an older record of this device was replaced by one that is active")
+        else:
+            kept.append(item)
     if any(item.says == "okta.device-gone" for item in kept):
-        kept = [item for item in kept if item.says not in ("okta.device-active", "okta.device-suspended")]
+        kept = [item for item in kept if item.says not in _ALIVE]
     return kept, notes
 
 
@@ -142,54 +199,43 @@ def _others(evidence: Sequence[Evidence], registered: Evidence | None) -> list[E
     left_out = _RECORD | ATTEMPTS | {"keychain.certificate", "okta.registered"}
     kept: dict[object, Evidence] = {}
     for index, item in enumerate(evidence):
-        if item.says in left_out or (item.says == "okta.not-registered" and registered is not None):
+        if item.says in left_out or _owner_says_it_too(item, evidence):
             continue
+        key: object = index
         if item.says in _READ_AGAIN:
-            if _owner_says_it_too(item, evidence):
-                continue
-            key: object = (item.says, item.witness, item.facts.get("person"), item.facts.get("list"))
-            kept[key] = _latest([kept[key], item]) or item if key in kept else item
-        else:
-            kept[index] = item
+            key = (item.says, item.witness, item.facts.get("person"), item.facts.get("list"))
+        kept[key] = _latest([kept[key], item]) or item if key in kept else item
     return [*kept.values(), *([registered] if registered else [])]
 
 
 def _owner_says_it_too(item: Evidence, evidence: Sequence[Evidence]) -> bool:
     """Is this somebody's word about a fact whose owner was asked as well?"""
-    owner = SAYS[item.says].owner
+    owner = SAYS[item.says].owner if item.says in SAYS else None
     return owner not in (None, item.witness) and any(e.says == item.says and e.witness == owner for e in evidence)
 
 
-#: Settings and states, of which only the last reading of a witness counts.
-_READ_AGAIN = frozenset(
-    {
-        "okta.pin-setting",
-        "okta.admin-may-generate",
-        "okta.not-registered",
-        "device.clock",
-        "device.daemon",
-        "device.okta-verify",
-        "device.mfa-list",
-        "device.offline",
-    }
-)
+def _of_error(error: Evidence, attempts: Attempts, current: Held | None, evidence: Sequence[Evidence]) -> list[Sign]:
+    plain = Sign(error.says, (error,), error.facts)
+    if error.says != "log.rejected":
+        return [plain]
+    if error.observed_at is None and current is not None:
+        return [Sign("log.rejected-undated", (error,), error.facts)]
+    outages = [item for item in evidence if item.says == "okta.unavailable"]
+
+    def during_outage(item: Evidence) -> bool:
+        return any(_within(item.observed_at, outage.observed_at, _OUTAGE) for outage in outages)
+
+    appeared = current.appeared_at if current else None
+    run = [item for item in attempts.run if not during_outage(item) and not _before(item.observed_at, appeared)]
+    if not run:
+        return [Sign("log.rejected-during-outage", (error, *outages), error.facts)]
+    moments = [item.observed_at for item in run if item.observed_at]
+    if len(moments) > 1 and max(moments) - min(moments) >= _ANOTHER_DAY:
+        return [plain, Sign("log.rejected-again", tuple(run))]
+    return [plain]
 
 
-def _of_error(error: Evidence, attempts: Attempts, evidence: Sequence[Evidence]) -> list[Sign]:
-    if error.says == "log.rejected":
-        outage = [
-            item
-            for item in evidence
-            if item.says == "okta.unavailable" and _within(item.observed_at, error.observed_at, _OUTAGE)
-        ]
-        if outage and not attempts.came_back:
-            return [Sign("log.rejected-during-outage", (error, *outage))]
-        if attempts.came_back:
-            return [_plain(error), Sign("log.rejected-again", attempts.run)]
-    return [_plain(error)]
-
-
-def _drawn(signs: Sequence[Sign], evidence: Sequence[Evidence]) -> list[Sign]:
+def _drawn(signs: Sequence[Sign], evidence: Sequence[Evidence], current: Held | None) -> list[Sign]:
     """Return the signs that several facts show together."""
 
     def of(*ids: str) -> tuple[Evidence, ...]:
@@ -199,23 +245,48 @@ def _drawn(signs: Sequence[Sign], evidence: Sequence[Evidence]) -> list[Sign]:
     installed, none = of("profile.installed", "mdm.profile-installed"), of("keychain.none")
     if installed and none:
         drawn.append(Sign("certificate.never-came", (*none, *installed)))
-    if of("certificate.usable") and of("device.sign-in") and of("okta.no-record"):
-        drawn.append(Sign("okta.no-record-after-sign-in", of("okta.no-record", "device.sign-in", "certificate.usable")))
+    drawn += _of_secret_reset(of("okta.secret-reset"), installed, (*none, *of("log.no-certificate")))
+    sign_ins = [item for item in of("device.sign-in") if current and not _before(item.observed_at, current.appeared_at)]
+    if sign_ins and of("okta.no-record"):
+        drawn.append(Sign("okta.no-record-after-sign-in", (*of("okta.no-record", "certificate.usable"), *sign_ins)))
+    reasons = [
+        sign for sign in signs if sign.says == "mdm.profile-missing" and sign.facts.get("reason") not in _NO_REASON
+    ]
+    drawn += [Sign("profile.reason-known", sign.evidence) for sign in reasons]
+    first_rejected = min((item.observed_at for item in of("log.rejected-again") if item.observed_at), default=None)
     offsets = [sign for sign in signs if sign.says == "device.clock"]
     right = [sign for sign in offsets if _is_small(sign.facts.get("offset_seconds"))]
     if right and len(right) == len(offsets):
         drawn.append(Sign("device.clock-right", right[0].evidence))
+        if not _before(right[0].evidence[0].observed_at, first_rejected):
+            drawn.append(Sign("device.clock-right-since", right[0].evidence))
+    active = [item for item in of("okta.device-active") if not _before(item.observed_at, first_rejected)]
+    if active:
+        drawn.append(Sign("okta.device-active-since", tuple(active)))
     for sign in signs:
-        if (
-            sign.says == "device.okta-verify"
-            and sign.facts.get("version")
-            and not meets(_WINDOWS_MINIMUM, sign.says, sign.facts)
-        ):
+        version_known = sign.says == "device.okta-verify" and sign.facts.get("version")
+        if version_known and not meets(_WINDOWS_MINIMUM, sign.says, sign.facts):
             drawn.append(Sign("device.okta-verify-new-enough", sign.evidence))
     mac = tuple(item for item in evidence if item.facts.get("platform") == "macos")
     if mac:
         drawn.append(Sign("device.macos", mac[:1]))
     return drawn
+
+
+_NO_REASON = (None, "", "unknown")
+
+
+def _of_secret_reset(
+    resets: Sequence[Evidence], installed: Sequence[Evidence], no_certificate: Sequence[Evidence]
+) -> list[Sign]:
+    """A reset makes the secret in an older profile worthless; whether it is older is known only from its date."""
+    reset = _latest(resets)
+    if reset is None:
+        return []
+    older = [item for item in installed if _before(parse_rfc3339(item.facts.get("installed_at")), reset.observed_at)]
+    sure = bool(older and no_certificate)
+    says = "scep.secret-reset-since" if sure else "scep.secret-reset-perhaps-since"
+    return [Sign(says, (reset, *older, *no_certificate))]
 
 
 def _is_small(offset: object) -> bool:
