@@ -23,10 +23,10 @@ from scepfix.domain.diagnosis import Answer, Standing, Verdict
 from scepfix.domain.errors import Exit, UsageError
 from scepfix.domain.evidence import PREREQUISITES, SAYS, Witness
 from scepfix.domain.fault import DRAWN_SIGNS, Catalogue, Symptom
+from scepfix.domain.fault import STEP_VALUES as VALUES
 from scepfix.parsers import located_yaml
 from scepfix.parsers.fault_catalogue import read_catalogue
 from scepfix.parsers.settings import read_settings
-from scepfix.rules.wording import VALUES
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "runner/scepfix"

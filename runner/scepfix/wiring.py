@@ -12,7 +12,6 @@ from scepfix.adapters.settings_file import SiteSettings, load_settings
 from scepfix.adapters.small_files import SmallFilesOnDisk
 from scepfix.parsers import located_yaml
 from scepfix.parsers.demo_cases import DemoCase, read_demo_cases
-from scepfix.rules.wording import check_steps
 from scepfix.service.check_profile import CheckedProfile, check_profile
 from scepfix.service.diagnose import DiagnoseReport, DiagnoseRequest, diagnose_inputs
 from scepfix.service.inspect_certificates import Inspection, InspectOptions, inspect_certificates
@@ -35,11 +34,8 @@ def certificate_inspection(paths: Sequence[str], at: datetime, options: InspectO
 
 
 def settings(path: str | None) -> SiteSettings:
-    """Given the file that --config names, or None, return the site's settings; its faults must be sound."""
-    site = load_settings(path)
-    if site.has_own_faults:
-        check_steps(site.catalogue)
-    return site
+    """Given the file that --config names, or None, return the site's settings."""
+    return load_settings(path)
 
 
 def demo_cases() -> tuple[Path, tuple[DemoCase, ...]]:

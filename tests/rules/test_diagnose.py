@@ -429,8 +429,8 @@ def test_a_secret_that_was_reset_since_is_named_before_a_reinstall() -> None:
 
 
 def test_a_marked_certificate_of_the_wrong_usage_is_the_profile_s_fault() -> None:
-    for facts in ({"usage": False}, {"is_ca": True}):
-        assert judged(certificate(**facts)).fault == "profile-misconfigured"
+    assert judged(certificate(usage=False)).fault == "profile-misconfigured"
+    assert judged(certificate(is_ca=True)).fault == "profile-misconfigured"
 
 
 def test_an_unrelated_certificate_is_none_of_the_wrong_kind() -> None:

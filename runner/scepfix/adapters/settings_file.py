@@ -25,7 +25,6 @@ class SiteSettings:
     catalogue: Catalogue
     issuer_files: tuple[str, ...]
     unpacked_bytes: int
-    has_own_faults: bool
 
 
 def load_settings(path: str | None) -> SiteSettings:
@@ -37,7 +36,9 @@ def load_settings(path: str | None) -> SiteSettings:
     if path is None and not file.is_file():
         found = SettingsFile()
     else:
-        found = read_settings(located_yaml.parse(_text(file), str(file)))
+        located = located_yaml.parse(_text(file), str(file))
+        found = read_settings(located)
+        _check_names(file, found, located)
     shipped = files("scepfix.rules").joinpath("faults.yml").read_text("utf-8")
     site = None
     if found.catalogue is not None:
@@ -48,8 +49,22 @@ def load_settings(path: str | None) -> SiteSettings:
         catalogue=read_catalogue(located_yaml.parse(shipped, "faults.yml"), site),
         issuer_files=tuple(str(_beside(file, issuer)) for issuer in found.issuer_certificates),
         unpacked_bytes=found.unpacked_mib * 1024 * 1024,
-        has_own_faults=site is not None,
     )
+
+
+def _check_names(file: Path, found: SettingsFile, located: located_yaml.Located) -> None:
+    """Raise UsageError at the setting that names a file which is not there."""
+    named: list[tuple[located_yaml.Path, str]] = [(("catalogue",), found.catalogue)] if found.catalogue else []
+    named += [(("issuer_certificates", index), name) for index, name in enumerate(found.issuer_certificates)]
+    for path, name in named:
+        if not _beside(file, name).is_file():
+            key = ".".join(str(part) for part in path)
+            raise UsageError(
+                "settings",
+                f"{key} names {name!r}, and there is no such file",
+                where=located.where(path),
+                hint=f"a relative name starts at {file.parent}",
+            )
 
 
 def _default_place() -> Path:

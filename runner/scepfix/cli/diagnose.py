@@ -12,6 +12,7 @@ from scepfix.cli.diagnosis_report import as_document, as_text
 from scepfix.domain.diagnosis import Verdict
 from scepfix.domain.errors import Exit
 from scepfix.domain.fault import Symptom
+from scepfix.domain.inert import visible
 from scepfix.service.diagnose import DiagnoseReport, DiagnoseRequest
 
 
@@ -78,6 +79,7 @@ def diagnose(
       pbpaste | scepfix diagnose -
       scepfix diagnose ticket.txt --evidence okta.json --json
     """
+    device, person, admin = (visible(name) if name else None for name in (device, person, admin))
     request = DiagnoseRequest(paths, evidence_files, device, person, admin, symptom)
     report = wiring.diagnosis(request, shared.config)
     if shared.as_json:

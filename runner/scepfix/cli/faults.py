@@ -78,7 +78,7 @@ def show_fault(shared: Shared, fault_id: str) -> Exit:
     if fault is None:
         near = difflib.get_close_matches(fault_id, [known.id for known in catalogue.faults], n=1)
         hint = f"did you mean {near[0]}?" if near else "scepfix faults list names them all"
-        raise UsageError("unknown-fault", f"there is no fault {fault_id!r}", hint=hint)
+        raise UsageError("unknown-fault", f"there is no fault {fault_id!r}", where="scepfix faults show", hint=hint)
     if shared.as_json:
         shared.print_document("faults", {"faults": [_document(fault)]})
     else:

@@ -44,7 +44,7 @@ class Verbs(click.Group):
         if args and not args[0].startswith("-") and args[0] not in VERBS:
             near = difflib.get_close_matches(args[0], VERBS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"verbs: {', '.join(VERBS)}"
-            raise UsageError("unknown-verb", f"there is no verb {args[0]!r}", hint=hint)
+            raise UsageError("unknown-verb", f"there is no verb {args[0]!r}", where="scepfix", hint=hint)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -95,6 +95,28 @@ COMMON_FACTS: Mapping[str, str] = {
     "platform": "macos or windows",
 }
 
+#: Facts of a type that matters to the rules; all others are free text. None (null) says that nobody looked.
+TRUTH_FACTS = frozenset(
+    {
+        "device_access_marker",
+        "private_key",
+        "key_access",
+        "org_issuer",
+        "usage",
+        "is_ca",
+        "identity_preference",
+        "before_profile",
+        "present",
+        "person_on_it",
+        "enabled",
+        "allowed",
+    }
+)
+NUMBER_FACTS = frozenset({"offset_seconds", "days"})
+MOMENT_FACTS = frozenset(
+    {"not_before", "not_after", "appeared_at", "installed_at", "last_seen_at", "created_at", "deleted_at"}
+)
+
 #: Every id that Evidence may carry. Sites may add ids that begin with ``site.``.
 SAYS: Mapping[str, Meaning] = {
     # Logs (macOS, Windows, Okta Verify, pasted System Log lines)

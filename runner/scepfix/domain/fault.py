@@ -137,6 +137,8 @@ class Signature:
     contains: str
 
 
+#: Values that a step may name, as ``{{ person }}``. Each is plain text; one that looks like a template stays text.
+STEP_VALUES = ("person", "admin", "device", "codes", "prerequisite")
 #: Where a person looks by hand when the option is not there; the other places are the platforms.
 ADMIN_SIDE = "admin"
 HANDS = (ADMIN_SIDE, *Platform)

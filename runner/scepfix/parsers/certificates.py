@@ -138,7 +138,10 @@ def _text(data: bytes, listing: bool) -> CertificateFile:
 
 
 def _has_canary(found: list[FoundCertificate]) -> bool:
-    return any(CANARY_COMMON_NAMES.intersection(one.certificate.common_names) for one in found)
+    # Every Mac makes its own canaries: they are self-signed, and nobody else issues one.
+    return any(
+        one.certificate.self_signed and CANARY_COMMON_NAMES.intersection(one.certificate.common_names) for one in found
+    )
 
 
 def _binary(data: bytes, place: str) -> CertificateFile:

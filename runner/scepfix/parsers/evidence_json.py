@@ -9,7 +9,17 @@ from datetime import datetime
 from math import isfinite
 
 from scepfix.domain.errors import InputError
-from scepfix.domain.evidence import SAYS, Evidence, Fact, Witness
+from scepfix.domain.evidence import (
+    MOMENT_FACTS,
+    NUMBER_FACTS,
+    PREREQUISITES,
+    SAYS,
+    TRUTH_FACTS,
+    Evidence,
+    Fact,
+    Witness,
+)
+from scepfix.domain.fault import Symptom
 from scepfix.domain.inert import visible
 from scepfix.domain.moment import parse_rfc3339
 from scepfix.parsers.schema import near
@@ -26,7 +36,8 @@ def parse_evidence(data: bytes, name: str) -> list[Evidence]:
     object and key.
     """
     try:
-        document = json.loads(data.decode("utf-8-sig"), parse_constant=_no_constant)
+        text = data.decode("utf-8-sig")
+        document = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_doubles)
     except UnicodeDecodeError as error:
         raise InputError("evidence", "this is no UTF-8 text", where=name, hint=_HINT) from error
     except json.JSONDecodeError as error:
@@ -34,21 +45,54 @@ def parse_evidence(data: bytes, name: str) -> list[Evidence]:
             "evidence", f"this is no JSON: {error.msg}", where=f"{name}:{error.lineno}", hint=_HINT
         ) from error
     except (ValueError, RecursionError) as error:
-        raise InputError("evidence", "this is no JSON that can be read", where=name, hint=_HINT) from error
+        reason = f": {visible(str(error))}" if isinstance(error, _DoubleKeyError) else ""
+        raise InputError("evidence", f"this is no JSON that can be read{reason}", where=name, hint=_HINT) from error
     if isinstance(document, dict) and isinstance(document.get("evidence"), list):
         document = document["evidence"]
     if not isinstance(document, list):
         raise InputError("evidence", "expected an array of evidence objects", where=name, hint=_HINT)
+    evidence: list[Evidence] = []
     problems: list[str] = []
-    evidence = [
-        found for index, item in enumerate(document) if (found := _one(item, f"[{index}]", problems)) is not None
-    ]
+    first_wrong = -1
+    for index, item in enumerate(document):
+        found = _one(item, f"[{index}]", problems)
+        if found is not None:
+            evidence.append(found)
+        elif first_wrong < 0:
+            first_wrong = index
     if problems:
-        raise InputError("evidence", "; ".join(problems[:20]), where=name, hint=_HINT)
+        where = f"{name}:{_line_of_item(text, first_wrong)}"
+        raise InputError("evidence", "; ".join(problems[:20]), where=where, hint=_HINT)
     return evidence
 
 
+def _line_of_item(text: str, index: int) -> int:
+    """Given the JSON text and an index in its first array, return the line (from 1) on which that item begins."""
+    decoder = json.JSONDecoder()
+    at = text.index("[") + 1
+    for _ in range(index):
+        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches the empty text too
+        _, at = decoder.raw_decode(text, at)
+    at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
+    return text.count("\n", 0, at) + 1
+
+
 _HINT = "the form is in docs/evidence.md; `scepfix faults list --evidence` lists the ids"
+
+
+_SPACE = re.compile(r"[\s,]*")
+
+
+class _DoubleKeyError(ValueError):
+    """A key stands twice in one object; JSON readers differ in which one they take."""
+
+
+def _no_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise _DoubleKeyError(f"the key {key!r} stands twice in one object")
+    return dict(pairs)
 
 
 def _no_constant(text: str) -> float:
@@ -65,7 +109,7 @@ def _one(item: object, place: str, problems: list[str]) -> Evidence | None:
             problems.append(f"{place}.{visible(key)}: unknown key{near(key, _KEYS)}")
     witness = item.get("witness")
     if witness not in list(Witness):
-        problems.append(f"{place}.witness: {_shown(witness)} is no witness; known: {', '.join(Witness)}")
+        problems.append(f"{place}.witness: {_shown(witness)} is no witness{near(str(witness), Witness)}")
     says = item.get("says")
     if not isinstance(says, str) or (says not in SAYS and not _SITE_SIGN.fullmatch(says)):
         problems.append(f"{place}.says: {_shown(says)} is no id{near(str(says), SAYS)}")
@@ -80,6 +124,12 @@ def _one(item: object, place: str, problems: list[str]) -> Evidence | None:
         if not isinstance(text, str):
             problems.append(f"{place}.{key}: {_shown(text)} is no text")
     facts = _facts(item.get("facts"), f"{place}.facts", problems)
+    if says == "prerequisite.unmet" and facts.get("id") not in PREREQUISITES:
+        problems.append(
+            f"{place}.facts.id: {_shown(facts.get('id'))} is no prerequisite{near(str(facts.get('id')), PREREQUISITES)}"
+        )
+    if says == "ticket.symptom" and facts.get("symptom") not in list(Symptom):
+        problems.append(f"{place}.facts.symptom: {_shown(facts.get('symptom'))} is none of {', '.join(Symptom)}")
     if len(problems) > before:
         return None
     return Evidence(
@@ -124,9 +174,24 @@ def _facts(value: object, place: str, problems: list[str]) -> Mapping[str, Fact]
             problems.append(
                 f"{place}.{visible(key)}: expected a text, number, truth value, null, or a flat list of these"
             )
+        elif wanted := _wrong_type(key, fact):
+            problems.append(f"{place}.{visible(key)}: {_shown(fact)} is no {wanted}")
         else:
             facts[visible(key)] = _inert(fact)
     return facts
+
+
+def _wrong_type(name: str, fact: object) -> str:
+    """Given a fact, return what it had to be, or "" where it is right: a wrong type would be passed over in silence."""
+    if fact is None:
+        return ""
+    if name in TRUTH_FACTS:
+        return "" if isinstance(fact, bool) else "true or false"
+    if name in NUMBER_FACTS:
+        return "" if isinstance(fact, int | float) and not isinstance(fact, bool) else "number"
+    if name in MOMENT_FACTS:
+        return "" if parse_rfc3339(fact) else "RFC 3339 time with a zone, such as 2026-11-24T09:30:00Z"
+    return ""
 
 
 def _is_fact(value: object) -> bool:

@@ -10,6 +10,7 @@ from scepfix.domain.evidence import COMMON_FACTS, SAYS
 from scepfix.domain.fault import (
     DRAWN_SIGNS,
     HANDS,
+    STEP_VALUES,
     Catalogue,
     Condition,
     Fault,
@@ -27,6 +28,7 @@ _REQUIRED = ("id", "title", "meaning", "touches", "playbook", "symptoms", "signs
 _OPTIONAL = ("explains", "rivals", "wants", "playbook_when", "by_hand", "blocks_pin")
 _FAULT_ID = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _PLAYBOOK = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*){0,2}")
+_STEP_VALUE = re.compile(r"\{\{ ?([^{}%#]*?) ?\}\}")
 _SITE_SIGN = re.compile(r"site\.[a-z][a-z0-9-]*")
 _VERSION = re.compile(r"\d{1,9}(?:\.\d{1,9})*", re.ASCII)
 #: A shorter signature would meet ordinary prose.
@@ -95,7 +97,7 @@ def _fault(check: Checker, value: object, path: Path) -> Fault:
         playbook=_playbook(check, fields.get("playbook", "report"), (*path, "playbook")),
         symptoms=symptoms,
         signs=signs,
-        steps=check.items(fields.get("steps"), (*path, "steps"), check.text),
+        steps=check.items(fields.get("steps"), (*path, "steps"), lambda item, at: _step(check, item, at)),
         explains=check.items(fields.get("explains"), (*path, "explains"), check.text),
         rivals=check.items(fields.get("rivals"), (*path, "rivals"), lambda item, at: _rival(check, item, at)),
         wants=check.items(fields.get("wants"), (*path, "wants"), lambda item, at: _wanted(check, item, at)),
@@ -105,6 +107,16 @@ def _fault(check: Checker, value: object, path: Path) -> Fault:
         by_hand="by_hand" in fields and check.truth(fields["by_hand"], (*path, "by_hand")),
         blocks_pin="blocks_pin" not in fields or check.truth(fields["blocks_pin"], (*path, "blocks_pin")),
     )
+
+
+def _step(check: Checker, value: object, path: Path) -> str:
+    """Read a step: text with values in double braces, nothing else of Jinja2 (no loop, call or filter)."""
+    step = check.text(value, path)
+    for name in _STEP_VALUE.findall(step):
+        check.one_of(name, path, STEP_VALUES)
+    if re.search(r"\{[{%#]|[}%#]\}", _STEP_VALUE.sub("", step)):
+        check.problem(path, f"a step names values as {{{{ person }}}}, nothing more; values: {', '.join(STEP_VALUES)}")
+    return step
 
 
 def _playbook(check: Checker, value: object, path: Path) -> str:

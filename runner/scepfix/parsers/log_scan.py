@@ -53,7 +53,7 @@ LONGEST_QUOTE = 4096
 #: A whole macOS record that nobody has touched: the common case of a raw log, read without repair.
 _CLEAN_LINE = re.compile(
     r"(?:(\d{4})/(\d\d)/(\d\d) (\d\d):(\d\d):(\d\d):(\d{3}) ([+-])(\d\d)(\d\d) )?"
-    r'(\{(?:[^\x00-\x7f]{1,4} )?"[A-Za-z-]+": \{"message": "[\x20-\x5b\x5d-\x7e]{1,2000}", '
+    r'(\{(?:[^\x00-\x7f]{1,4})? ?"[A-Za-z-]+": \{"message": "[\x20-\x7e]{1,2000}", '
     r'"defaultProperties": "", "location": "[\x20-\x7e]{1,200}:\d{1,6}"\}\})\r?'
 )
 

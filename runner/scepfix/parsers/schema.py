@@ -17,18 +17,21 @@ class Checker:
 
     def __init__(self, located: Located) -> None:
         self._located = located
-        self._problems: list[str] = []
+        self._problems: list[tuple[str, str]] = []
 
     def problem(self, path: Path, message: str) -> None:
         """Note a problem at a path."""
-        self._problems.append(f"{self._located.where(path)}: {message}")
+        self._problems.append((self._located.where(path), message))
 
     def finish(self, code: str, hint: str) -> None:
         """Raise one UsageError that lists every problem noted; do nothing if there is none."""
-        if self._problems:
-            count = len(self._problems)
-            head = "" if count == 1 else f"{count} problems\n  "
-            raise UsageError(code, head + "\n  ".join(self._problems), hint=hint)
+        if not self._problems:
+            return
+        where, message = self._problems[0]
+        if len(self._problems) > 1:
+            listed = "\n  ".join(f"{place}: {text}" for place, text in self._problems)
+            message = f"{len(self._problems)} problems\n  {listed}"
+        raise UsageError(code, message, where=where, hint=hint)
 
     def mapping(
         self, value: object, path: Path, required: Iterable[str], optional: Iterable[str] = ()

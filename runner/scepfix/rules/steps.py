@@ -40,7 +40,7 @@ def steps_of_fault(chosen: Shown, circumstances: Circumstances) -> tuple[str, ..
         "codes": f" ({', '.join(codes)})" if codes else "",
         "prerequisite": "; ".join(PREREQUISITES.get(one, one) for one in unmet),
     }
-    return render_steps(chosen.fault.steps, values, where=f"fault {chosen.fault.id}")
+    return render_steps(chosen.fault.steps, values)
 
 
 def steps_to_find_out(missing: Sequence[str], symptom: Symptom | None) -> tuple[str, ...]:

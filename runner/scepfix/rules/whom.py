@@ -20,24 +20,30 @@ _SHARED = frozenset(
 )
 
 
-def sort_by_device(evidence: Sequence[Evidence]) -> list[tuple[str | None, list[Evidence]]]:
-    """Given evidence, return (device, its evidence) for each device it names (``facts.device``).
+def sort_by_device(evidence: Sequence[Evidence], asked: str | None = None) -> list[tuple[str | None, list[Evidence]]]:
+    """Given evidence and the device asked about, return (device, its evidence) for each device named.
 
-    With one device named, all of it is about that one. With several, what names none and is no fact of the whole
-    org stands by itself: whose it is would be a guess.
+    With one device named (``facts.device``, whatever its case), all of it is about that one. With several, what names
+    none and is no fact of the whole org stands by itself: whose it is would be a guess.
     """
-    named: dict[str, list[Evidence]] = {}
+    names: dict[str, str] = {asked.casefold(): asked} if asked else {}
+    named: dict[str, list[Evidence]] = {key: [] for key in names}
+    rest: list[Evidence] = []
     for item in evidence:
         device = item.facts.get("device")
         if isinstance(device, str) and device:
-            named.setdefault(device, []).append(item)
+            names.setdefault(device.casefold(), device)
+            named.setdefault(device.casefold(), []).append(item)
+        else:
+            rest.append(item)
     if len(named) < 2:
-        return [(next(iter(named), None), list(evidence))]
-    rest = [item for item in evidence if not item.facts.get("device")]
+        return [(next(iter(names.values()), None), list(evidence))]
     shared = [item for item in rest if item.says in _SHARED]
     alone = [item for item in rest if item.says not in _SHARED]
-    sorted_out: list[tuple[str | None, list[Evidence]]] = [(name, [*items, *shared]) for name, items in named.items()]
-    return [*sorted_out, *([(None, [*alone, *shared])] if alone else [])]
+    by_device: list[tuple[str | None, list[Evidence]]] = [
+        (names[key], [*items, *shared]) for key, items in named.items()
+    ]
+    return [*by_device, *([(None, [*alone, *shared])] if alone else [])]
 
 
 def about_person(

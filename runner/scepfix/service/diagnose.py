@@ -11,6 +11,7 @@ from scepfix.domain.diagnosis import Diagnosis
 from scepfix.domain.errors import InputError, UsageError
 from scepfix.domain.evidence import Evidence, Witness
 from scepfix.domain.fault import Symptom
+from scepfix.domain.inert import visible
 from scepfix.parsers.certificates import parse_certificates
 from scepfix.parsers.evidence_json import parse_evidence
 from scepfix.rules.diagnose import diagnose, most_severe
@@ -64,25 +65,46 @@ def diagnose_inputs(
     inputs: list[ReadSource] = []
     evidence: list[Evidence] = []
     for path in request.paths:
+        before = len(inputs)
         for source in sources.open(path):
             read = _unreadable(source) if isinstance(source, UnreadableSource) else reader.read(source)
             inputs.append(read)
             evidence += read.evidence
+        if len(inputs) == before:
+            error = InputError(
+                "input-empty", "there is no file in it", where=visible(path), hint="is it the right one?"
+            )
+            inputs.append(ReadSource(visible(path), "empty", error=error))
     if request.device:
         evidence = [replace(item, facts={**item.facts, "device": request.device}) for item in evidence]
     for name in request.evidence_files:
-        given = parse_evidence(files.read(name), name)
-        inputs.append(ReadSource(name, "evidence", tuple(given)))
-        evidence += given
+        read = _evidence_file(files, name)
+        inputs.append(read)
+        evidence += read.evidence
     _refuse_nothing(inputs)
     circumstances = Circumstances(request.person, request.admin, request.device, request.symptom, settings.ways_in)
     notes = tuple(note for item in inputs for note in item.notes)
-    diagnoses = tuple(
-        replace(found, notes=(*found.notes, *notes))
-        for device, items in sort_by_device(evidence)
-        for found in [diagnose(items, settings.catalogue, now, replace(circumstances, device=device or request.device))]
-    )
-    return DiagnoseReport(most_severe(diagnoses, settings.catalogue), diagnoses, tuple(inputs))
+    diagnoses: list[Diagnosis] = []
+    for device, items in sort_by_device(evidence, request.device):
+        found = diagnose(items, settings.catalogue, now, replace(circumstances, device=device))
+        diagnoses.append(replace(found, notes=(*found.notes, *notes)))
+    return DiagnoseReport(most_severe(diagnoses, settings.catalogue), tuple(diagnoses), tuple(inputs))
+
+
+def _evidence_file(files: SmallFiles, name: str) -> ReadSource:
+    shown = "stdin" if name == "-" else visible(name)
+    try:
+        return ReadSource(shown, "evidence", tuple(parse_evidence(files.read(name), shown)))
+    except InputError as error:
+        return ReadSource(shown, "evidence", error=error)
+
+
+def _with_what_was_seen(item: ReadSource, error: InputError) -> InputError:
+    if not item.evidence:
+        return error
+    last = item.evidence[-1]
+    seen = f"{error.message}; the last known line before that says {last.says} (line {last.line})"
+    return InputError(error.code, seen, where=error.where, hint=error.hint)
 
 
 def _unreadable(source: UnreadableSource) -> ReadSource:
@@ -98,9 +120,10 @@ def _issuers(settings: Settings, files: SmallFiles) -> Sequence[Certificate]:
 
 
 def _refuse_nothing(inputs: Sequence[ReadSource]) -> None:
-    if not inputs or any((item.error is None or item.evidence) and not item.skipped for item in inputs):
+    """Raise InputError unless an input could be read whole. Of a cut one, the latest attempt may be what is missing."""
+    if not inputs or any(item.error is None and not item.skipped for item in inputs):
         return
-    errors = [item.error for item in inputs if item.error is not None]
+    errors = [_with_what_was_seen(item, item.error) for item in inputs if item.error is not None]
     if len(errors) == 1:
         raise errors[0]
     if not errors:

@@ -10,7 +10,7 @@ from scepfix.domain.certificate import Certificate, CertificateFile, FoundCertif
 from scepfix.domain.evidence import Evidence, Fact, Witness
 from scepfix.domain.inert import visible
 from scepfix.domain.moment import rfc3339
-from scepfix.domain.scep_profile import MDM_TYPE, ProfileFormat, ScepProfile
+from scepfix.domain.scep_profile import MDM_TYPE, ProfileFormat, ScepProfile, Scope
 from scepfix.parsers.certificate_bundle import looks_like_der
 from scepfix.parsers.certificates import parse_certificates
 from scepfix.parsers.encoding import detect
@@ -44,7 +44,7 @@ class Kinds:
 
 def sniff(head: bytes) -> Kinds:
     """Given the first bytes (or all) of a stream, say what it may hold. Cheap; never raises."""
-    profile = sniff_profile_file(head) is not None
+    profile = sniff_profile_file(head) is not None or head.startswith(b"bplist")
     if profile or looks_like_der(head):
         return Kinds(profile, certificates=not profile, text=False)
     encoding = detect(head)
@@ -136,6 +136,11 @@ def profile_evidence(data: bytes, source: str, sha256: str, witness: Witness) ->
     on_device = document.format is ProfileFormat.PROFILES_SHOW
     ours = [profile for profile in document.with_scep if not _is_of_the_mdm(profile)]
     evidence = list(_installed(ours, source, sha256, witness)) if on_device else []
+    seen_by_root = any(profile.scope is Scope.SYSTEM for profile in document.profiles) or not document.profiles
+    if on_device and not ours and not seen_by_root:
+        # `profiles` run without root lists that person's profiles only.
+        notes.append(f"{source}: only a person's own profiles are listed; list them again as root")
+        return [], notes, "profiles listing"
     if on_device and len(ours) != 1:
         if ours:
             notes.append(

@@ -22,7 +22,7 @@ _BLOCK_BYTES = 1 << 22
 #: Judged for what a stream is: a ticket quotes its log first and its certificate last.
 _HEAD_BYTES = 1024 * 1024
 #: Certificates and profiles are read whole; nothing of the kind is larger.
-_WHOLE_BYTES = 32 * 1024 * 1024
+_WHOLE_BYTES = 8 * 1024 * 1024
 _KEPT = "only the first and the latest of each kind are kept as evidence"
 
 
@@ -45,7 +45,7 @@ class _Hash(Protocol):
 
 @dataclass(slots=True)
 class SourceReader:
-    """Reads streams as one witness, for one device if it was named."""
+    """Reads streams as the word of one witness."""
 
     witness: Witness
     signatures: Sequence[Signature] = ()
@@ -83,18 +83,14 @@ class SourceReader:
         notes: list[str] = []
         names: list[str] = []
         failed: InputError | None = None
-        if kinds.profile:
-            try:
-                found, said, kind = profile_evidence(data, name, sha256, self.witness)
-                evidence, notes, names = [*evidence, *found], [*notes, *said], [kind]
-            except InputError as error:
-                failed = error
-        elif kinds.certificates:
-            try:
-                found, said, kind = certificate_evidence(data, name, sha256, self.witness, self.issuers)
-                evidence, notes, names = [*evidence, *found], [*notes, *said], [kind]
-            except InputError as error:
-                failed = error
+        try:
+            if kinds.profile:
+                evidence, notes, kind = profile_evidence(data, name, sha256, self.witness)
+            else:
+                evidence, notes, kind = certificate_evidence(data, name, sha256, self.witness, self.issuers)
+            names.append(kind)
+        except InputError as error:
+            failed = error
         if kinds.text:
             scan = self._scan()
             for block in _cut_up(data):
