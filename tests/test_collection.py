@@ -142,20 +142,23 @@ def test_a_listing_that_proves_no_absence_is_reported_as_no_answer(env: dict[str
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "said", "where"),
     [
-        ("path=missing.pem", "no such file"),
-        ("path={root}/galaxy.yml", "galaxy.yml"),
-        ("path=a content=b", "mutually exclusive"),
-        ("at=2026-01-01T00:00:00Z", "one of the following is required"),
-        ("path={root}/inventories/demo_certificates/dev-1c52f09a6be3.pem at=yesterday", "yesterday"),
+        ("path=missing.pem", "no such file", "missing.pem"),
+        ("path={root}/galaxy.yml", "there is no certificate in it", "/galaxy.yml"),
+        ("path=a content=b", "mutually exclusive", ""),
+        ("at=2026-01-01T00:00:00Z", "one of the following is required", ""),
+        ("path={root}/inventories/demo_certificates/dev-1c52f09a6be3.pem at=yesterday", "yesterday", "at"),
+        ("path={root}/inventories/demo_certificates/dev-1c52f09a6be3.pem at=20260101T000000Z", "no time with", "at"),
     ],
 )
-def test_the_module_says_what_is_wrong(arguments: str, said: str, env: dict[str, str]) -> None:
+def test_the_module_says_what_is_wrong(arguments: str, said: str, where: str, env: dict[str, str]) -> None:
     done = certificate_info(arguments.format(root=ROOT), env)
 
     assert done["failed"] is True
     assert said in done["msg"]
+    assert done.get("where", "").endswith(where)
+    assert bool(done.get("hint")) is bool(where)
 
 
 @pytest.mark.slow
@@ -214,7 +217,7 @@ def verdicts_in(output: str) -> dict[str, list[str]]:
 def messages_in(output: str) -> dict[str, list[str]]:
     """Given what ansible-playbook printed, return host -> what the role reported, in order."""
     found: dict[str, list[str]] = {}
-    for host, answer in re.findall(r"^ok: \[(dev-\w+)\] => \(item=\w+\) => (\{.*?^\})", output, re.M | re.S):
+    for host, answer in re.findall(r"^ok: \[(dev-\w+)\] => \(item=[^)\n]+\) => (\{.*?^\})", output, re.M | re.S):
         found.setdefault(host, []).append(json.loads(answer)["msg"])
     return found
 

@@ -21,8 +21,16 @@ from scepfix.cli.main import VERBS, run
 from scepfix.cli.main import scepfix as root
 from scepfix.domain.diagnosis import Answer, Standing, Verdict
 from scepfix.domain.errors import Exit, UsageError
-from scepfix.domain.evidence import PREREQUISITES, SAYS, Witness
-from scepfix.domain.fault import DRAWN_SIGNS, Catalogue, Symptom
+from scepfix.domain.evidence import (
+    COMMON_FACTS,
+    MOMENT_FACTS,
+    NUMBER_FACTS,
+    PREREQUISITES,
+    SAYS,
+    TRUTH_FACTS,
+    Witness,
+)
+from scepfix.domain.fault import DRAWN_SIGNS, HANDS, Catalogue, Symptom
 from scepfix.domain.fault import STEP_VALUES as VALUES
 from scepfix.parsers import located_yaml
 from scepfix.parsers.fault_catalogue import read_catalogue
@@ -294,6 +302,18 @@ def test_every_fact_of_a_certificate_is_explained() -> None:
     assert set(SAYS["keychain.certificate"].facts) <= set(explained)
 
 
+def test_every_fact_that_any_evidence_may_carry_is_explained_and_no_other() -> None:
+    table = rows(section(page("evidence.md"), "Facts of any evidence"))
+
+    assert {row[0].strip("`"): row[1] for row in table} == dict(COMMON_FACTS)
+
+
+def test_every_typed_fact_is_listed_with_its_type_and_no_other() -> None:
+    table = rows(section(page("evidence.md"), "Types of facts"))
+
+    assert [set(code_words(row[1])) for row in table] == [TRUTH_FACTS, NUMBER_FACTS, MOMENT_FACTS]
+
+
 def test_every_prerequisite_is_explained_and_no_other() -> None:
     table = rows(section(page("evidence.md"), "Prerequisites"))
 
@@ -442,6 +462,10 @@ def assigned(source: str, name: str) -> tuple[str, ...]:
     raise AssertionError(f"there is no {name}")
 
 
+def test_every_place_of_the_checks_by_hand_is_explained() -> None:
+    assert set(HANDS) <= code_words(section(page("faults.md"), "A site's own faults"))
+
+
 def test_every_value_of_a_step_is_explained() -> None:
     assert set(VALUES) <= code_words(section(page("faults.md"), "Steps"))
 
@@ -500,6 +524,9 @@ def settings_of_the_code() -> list[str]:
 def test_the_example_of_settings_is_read(tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text(example("settings.md", "config.yml"), "utf-8")
     (tmp_path / "site-faults.yml").write_text(example("faults.md", "site-faults.yml"), "utf-8")
+
+    (tmp_path / "ca").mkdir()
+    (tmp_path / "ca/organization-intermediate.pem").touch()
 
     settings = load_settings(str(tmp_path / "config.yml"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import plistlib
 import random
 import subprocess
 import sys
@@ -88,6 +89,10 @@ BAD: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "dangling link": (lambda path: path.symlink_to("nowhere"), 2, "input-missing"),
     "empty folder": (lambda path: path.mkdir(), 2, "input-empty"),
     "empty": (as_bytes(b""), 2, "input-empty"),
+    "empty zip": (as_zip(), 2, "input-empty"),
+    "zip of a folder": (as_zip(("logs/", b"")), 2, "input-empty"),
+    "DER of more than 8 MiB": (as_bytes(make().der + bytes(8 * 1024 * 1024)), 2, "input-too-large"),
+    "profile of more than 8 MiB": (as_bytes(PLIST + b" " * (8 * 1024 * 1024)), 2, "input-too-large"),
     "empty gz": (as_bytes(gzip.compress(b"")), 2, "input-empty"),
     "blank": (as_bytes(b" \n\n"), 3, ""),
     "prose": (as_bytes(b"My PIN is refused.\n"), 3, ""),
@@ -150,14 +155,26 @@ def test_the_error_in_words_names_the_file_and_what_to_do(tmp_path: Path) -> Non
     assert err == f"error: {tmp_path}/no.log: no such file\nhint:  check the path\n"
 
 
-def test_the_part_of_a_cut_log_that_was_read_counts_and_the_cut_is_told(tmp_path: Path) -> None:
+def test_a_cut_log_alone_is_an_error_that_says_what_was_seen_last(tmp_path: Path) -> None:
     (tmp_path / "cut.gz").write_bytes(PACKED[: len(PACKED) // 2])
 
     code, read = document(tmp_path / "cut.gz")
 
-    assert (code, read["fault"]) == (5, "certificate-missing")
-    assert read["inputs"][0]["error"]["code"] == "input-cut"
-    assert "Could not be read" in scepfix(tmp_path / "cut.gz")[1]
+    assert (code, read["schema"], read["code"]) == (2, "scepfix/error/1", "input-cut")
+    assert read["where"] == str(tmp_path / "cut.gz")
+    assert "the last known line before that says log.no-certificate (line 51)" in read["message"]
+
+
+def test_several_inputs_that_are_all_cut_are_one_error_that_names_each(tmp_path: Path) -> None:
+    names = [str(tmp_path / name) for name in ("a.gz", "b.gz")]
+    for name in names:
+        Path(name).write_bytes(PACKED[: len(PACKED) // 2])
+
+    code, read = document(*names)
+
+    assert (code, read["code"]) == (2, "input-unreadable")
+    assert all(name in read["message"] for name in names)
+    assert read["message"].count("log.no-certificate") == 2
 
 
 def test_the_part_of_a_cut_log_that_was_read_counts_beside_another(tmp_path: Path) -> None:
@@ -168,6 +185,63 @@ def test_the_part_of_a_cut_log_that_was_read_counts_beside_another(tmp_path: Pat
 
     assert (code, read["fault"]) == (5, "certificate-missing")
     assert read["evidence"][0]["source"] == str(tmp_path / "cut.gz")
+    assert (read["inputs"][1]["read"], read["inputs"][1]["error"]["code"]) == (False, "input-cut")
+    assert "Could not be read" in scepfix(tmp_path / "ok.txt", tmp_path / "cut.gz")[1]
+
+
+def test_a_wrong_evidence_file_does_not_cost_the_log_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "ok.log").write_bytes(LOG)
+    (tmp_path / "e.json").write_text('[{"witness": "oktta", "says": "okta.device-gone"}]')
+
+    code, read = document(tmp_path / "ok.log", "--evidence", tmp_path / "e.json")
+
+    assert (code, read["fault"]) == (5, "certificate-missing")
+    assert [item["read"] for item in read["inputs"]] == [True, False]
+    assert read["inputs"][1]["error"]["where"] == f"{tmp_path / 'e.json'}:1"
+
+
+def test_evidence_of_another_device_gets_a_diagnosis_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "ok.log").write_bytes(LOG)
+    gone = {"witness": "okta", "says": "okta.device-gone", "observed_at": "2025-05-26T12:00:00Z"}
+
+    def diagnosed(device: str) -> tuple[int, list[tuple[str, str]]]:
+        (tmp_path / "e.json").write_text(json.dumps([{**gone, "facts": {"device": device}}]))
+        code, read = document(tmp_path / "ok.log", "--device", "mac-b", "--evidence", tmp_path / "e.json")
+        return code, [(found["device"], found["fault"]) for found in read.get("diagnoses", [read])]
+
+    assert diagnosed("mac-a") == (0, [("mac-b", "certificate-missing"), ("mac-a", "device-deleted")])
+    assert diagnosed("MAC-B") == (0, [("mac-b", "device-deleted")])
+
+
+def test_a_profiles_list_of_one_person_says_nothing_about_the_computer(tmp_path: Path) -> None:
+    (tmp_path / "profiles.plist").write_bytes(
+        plistlib.dumps({"ann": [{"ProfileIdentifier": "com.example.wifi", "ProfileItems": []}]})
+    )
+
+    code, read = document(tmp_path / "profiles.plist")
+    assert (code, read["evidence"]) == (3, [])
+    assert any("list them again as root" in note for note in read["notes"])
+
+    (tmp_path / "profiles.plist").write_bytes(
+        plistlib.dumps({"_computerlevel": [{"ProfileIdentifier": "com.example.wifi", "ProfileItems": []}]})
+    )
+    assert document(tmp_path / "profiles.plist")[1]["fault"] == "profile-missing"
+
+
+def test_the_text_begins_with_what_to_do_and_ends_with_the_evidence(tmp_path: Path) -> None:
+    (tmp_path / "ok.log").write_bytes(LOG)
+    (tmp_path / "config.yml").write_text("ways_in: ['Ring the front desk']\n")
+
+    _, out, _ = scepfix(tmp_path / "ok.log", "--config", tmp_path / "config.yml", "--symptom", "generating-fails")
+
+    order = ["NO: ", "  Another way in: Ring", "Fault: ", "The device has no", "Playbook: ", "Next", "Check by hand"]
+    order += ["Missing", "It could also be", "Evidence"]
+    places = [next(index for index, line in enumerate(out.splitlines()) if line.startswith(lead)) for lead in order]
+    assert places == sorted(places)
+    assert places[0] == 0
+    _, read = document(tmp_path / "ok.log", "--config", tmp_path / "config.yml", "--symptom", "generating-fails")
+    assert read["next_steps"][: len(read["ways_in"])] == read["ways_in"] == ["Ring the front desk"]
+    assert read["next_steps"][-len(read["checks"]) :] == read["checks"] != []
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no /proc here")

@@ -137,7 +137,7 @@ def test_faults_alone_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_unknown_verb_names_the_near_miss(words: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = document(capsys, ["--json", *words], 2)
 
-    assert (found["schema"], found["code"]) == ("scepfix/error/1", "unknown-verb")
+    assert (found["schema"], found["code"], found["where"]) == ("scepfix/error/1", "unknown-verb", "scepfix")
     assert found["message"] == f"there is no verb {words[0]!r}"
     assert hint in found["hint"]
 
@@ -169,6 +169,7 @@ def test_an_unknown_fault_names_the_near_miss(capsys: pytest.CaptureFixture[str]
     found = document(capsys, ["faults", "show", "device-delete", "--json"], 2)
 
     assert (found["code"], found["hint"]) == ("unknown-fault", "did you mean device-deleted?")
+    assert found["where"] == "scepfix faults show"
 
 
 # --- global options before and after the verb --------------------------------------------------------------------
@@ -243,6 +244,7 @@ def test_every_problem_of_the_settings_is_in_one_error(tmp_path: Path, capsys: p
     found = document(capsys, ["faults", "list", "--json", "--config", str(settings)], 2)
 
     assert found["code"] == "settings"
+    assert found["where"] == f"{settings}:1"
     assert f"{settings}:1: unknown key 'way_in'; did you mean 'ways_in'?" in found["message"]
     assert f"{settings}:2: limits.unpacked_mib must be a whole number" in found["message"]
 

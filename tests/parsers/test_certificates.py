@@ -168,6 +168,12 @@ def test_a_keychain_listing_without_canary_is_no_answer(text: str, said_to_be_on
     assert (parsed.listing.canary_seen, parsed.listing.complete) == (False, False)
 
 
+def test_a_certificate_of_the_canary_s_name_from_another_issuer_is_no_canary() -> None:
+    parsed = parse_certificates(listing(make(name=CANARY.name, issuer=CA, marker=None), FIRST).encode())
+    assert parsed.listing is not None
+    assert (parsed.listing.canary_seen, parsed.listing.complete) == (False, False)
+
+
 def test_a_listing_without_hashes_is_known_by_its_canary() -> None:
     listed = parse_certificates((CANARY.pem + FIRST.pem).encode()).listing
     assert listed is not None

@@ -132,6 +132,7 @@ NEAR_MISSES = {
     "a SCEP failure": ("SCEP: Certificate installed unsuccessfully", []),
     "another System Log result": ("FAILURE: user_not_active", []),
     "success for somebody assigned": ("SUCCESS: user_not_assigned", []),
+    "another app than Desktop MFA": ("FAILURE: user_not_assigned_to_application", []),
     "empty": ("", []),
     "garbage": ("\x00\xff\x1b[2J{{{{" * 50, []),
 }

@@ -62,9 +62,9 @@ def test_a_wrong_setting_is_refused_with_its_line(text: str, line: int, message:
     with pytest.raises(UsageError) as caught:
         read_settings(parse(text, "config.yml"))
 
-    assert caught.value.code == "settings"
-    assert f"config.yml:{line}: " in caught.value.message
+    assert (caught.value.code, caught.value.where) == ("settings", f"config.yml:{line}")
     assert message in caught.value.message
+    assert "config.yml" not in caught.value.message
 
 
 def test_several_problems_are_all_told_at_once() -> None:
@@ -73,6 +73,7 @@ def test_several_problems_are_all_told_at_once() -> None:
 
     lines = caught.value.message.splitlines()
     assert lines[0] == "3 problems"
+    assert caught.value.where == lines[1].strip().split(": ")[0]
     assert sorted(line.strip().split(": ")[0] for line in lines[1:]) == ["config.yml:1", "config.yml:2", "config.yml:3"]
 
 
@@ -145,23 +146,49 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
 
 
 def test_paths_start_at_the_folder_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/somebody")
-    (tmp_path / "config.yml").write_text("issuer_certificates: [ca/okta.pem, ~/old.pem, /etc/ca.pem]\n")
+    here, home, elsewhere = tmp_path / "here", tmp_path / "home", tmp_path / "elsewhere"
+    monkeypatch.setenv("HOME", str(home))
+    for file in (here / "ca/okta.pem", home / "old.pem", elsewhere / "ca.pem"):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    (here / "config.yml").write_text(f"issuer_certificates: [ca/okta.pem, ~/old.pem, {elsewhere}/ca.pem]\n")
 
-    assert load_settings(str(tmp_path / "config.yml")).issuer_files == (
-        str(tmp_path / "ca/okta.pem"),
-        "/home/somebody/old.pem",
-        "/etc/ca.pem",
+    assert load_settings(str(here / "config.yml")).issuer_files == (
+        str(here / "ca/okta.pem"),
+        str(home / "old.pem"),
+        str(elsewhere / "ca.pem"),
     )
 
 
 @pytest.mark.parametrize("name", ["absent.yml", "..", "bad\\0name.yml"])
-def test_a_catalogue_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
-    error = refused(tmp_path, f'catalogue: "{name}"\n'.encode())
+def test_a_catalogue_that_is_not_there_is_an_error_at_its_setting(tmp_path: Path, name: str) -> None:
+    error = refused(tmp_path, f'ways_in: [x]\ncatalogue: "{name}"\n'.encode())
 
-    assert error.code == "settings"
-    assert error.where.startswith(str(tmp_path))
-    assert error.hint == "check --config, and the names in it"
+    assert (error.code, error.where) == ("settings", f"{tmp_path / 'config.yml'}:2")
+    assert error.message.startswith("catalogue names ")
+    assert error.hint == f"a relative name starts at {tmp_path}"
+
+
+def test_an_issuer_that_is_not_there_is_an_error_at_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "there.pem").touch()
+
+    error = refused(tmp_path, b"issuer_certificates:\n  - there.pem\n  - absent.pem\n")
+
+    assert (error.code, error.where) == ("settings", f"{tmp_path / 'config.yml'}:3")
+    assert error.message == "issuer_certificates.1 names 'absent.pem', and there is no such file"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b"faults: [caf\xe9]\n", "this is no UTF-8 text"), (b"#" * (4 * 1024 * 1024 + 1), "far larger")],
+)
+def test_a_catalogue_that_is_none_is_named(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "site.yml").write_bytes(data)
+
+    error = refused(tmp_path, b"catalogue: site.yml\n")
+
+    assert (error.code, error.where) == ("settings", str(tmp_path / "site.yml"))
+    assert message in error.message
 
 
 def test_a_problem_of_the_catalogue_names_the_catalogue(tmp_path: Path) -> None:
@@ -169,8 +196,7 @@ def test_a_problem_of_the_catalogue_names_the_catalogue(tmp_path: Path) -> None:
 
     error = refused(tmp_path, b"catalogue: site.yml\n")
 
-    assert error.code == "catalogue"
-    assert f"{tmp_path / 'site.yml'}:2: " in error.message
+    assert (error.code, error.where) == ("catalogue", f"{tmp_path / 'site.yml'}:2")
 
 
 def test_the_limit_becomes_bytes(tmp_path: Path) -> None:

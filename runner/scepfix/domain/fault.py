@@ -51,7 +51,7 @@ class Condition:
     """True of a sign whose id is ``says`` and whose facts meet every entry of ``where``.
 
     An entry is a value (equal), a list (one of), or a mapping of ``above`` / ``below`` (numbers) or
-    ``version_below`` (dotted numbers). A missing fact meets nothing.
+    ``version_below`` (dotted numbers). A missing fact meets only null.
     """
 
     says: str
@@ -93,7 +93,7 @@ class PlaybookChoice:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One row of the catalogue. ``steps`` are Jinja2 texts whose values come from typed facts only."""
+    """One row of the catalogue. ``steps`` are texts with values of STEP_VALUES."""
 
     id: str
     title: str

@@ -53,34 +53,36 @@ def parse_evidence(data: bytes, name: str) -> list[Evidence]:
         raise InputError("evidence", "expected an array of evidence objects", where=name, hint=_HINT)
     evidence: list[Evidence] = []
     problems: list[str] = []
-    first_wrong = -1
+    first_wrong: object = None
     for index, item in enumerate(document):
         found = _one(item, f"[{index}]", problems)
         if found is not None:
             evidence.append(found)
-        elif first_wrong < 0:
-            first_wrong = index
+        elif first_wrong is None:
+            first_wrong = item
     if problems:
         where = f"{name}:{_line_of_item(text, first_wrong)}"
         raise InputError("evidence", "; ".join(problems[:20]), where=where, hint=_HINT)
     return evidence
 
 
-def _line_of_item(text: str, index: int) -> int:
-    """Given the JSON text and an index in its first array, return the line (from 1) on which that item begins."""
+def _line_of_item(text: str, wanted: object) -> int:
+    """Given the JSON text and an object in it, return the line (from 1) on which it begins; 1 where it is too far in."""
     decoder = json.JSONDecoder()
-    at = text.index("[") + 1
-    for _ in range(index):
-        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]  # it matches the empty text too
-        _, at = decoder.raw_decode(text, at)
-    at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
-    return text.count("\n", 0, at) + 1
+    text = text[:_LOOKED_THROUGH]
+    for brace in re.finditer(r"\{", text):
+        try:
+            found, _ = decoder.raw_decode(text, brace.start())
+        except (ValueError, RecursionError):
+            continue
+        if found == wanted:
+            return text.count("\n", 0, brace.start()) + 1
+    return 1
 
 
+#: How far a wrong object is looked for; further in, its index has to do.
+_LOOKED_THROUGH = 1_000_000
 _HINT = "the form is in docs/evidence.md; `scepfix faults list --evidence` lists the ids"
-
-
-_SPACE = re.compile(r"[\s,]*")
 
 
 class _DoubleKeyError(ValueError):
@@ -88,11 +90,12 @@ class _DoubleKeyError(ValueError):
 
 
 def _no_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    keys = [key for key, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
             raise _DoubleKeyError(f"the key {key!r} stands twice in one object")
-    return dict(pairs)
+        found[key] = value
+    return found
 
 
 def _no_constant(text: str) -> float:

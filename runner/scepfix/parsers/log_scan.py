@@ -87,9 +87,11 @@ class LogScan:
         self.counts: dict[str, int] = {}
         self.recognised: set[str] = set()
         self.looks_binary = False
+        self.has_text = False
 
     def feed(self, block: bytes) -> None:
         """Given the next bytes of the source, read them. Blocks of about 1 MiB are best."""
+        self.has_text = self.has_text or bool(block.strip(b"\0"))
         self._buffer = self._buffer + block if self._buffer else block
         if not self._head_seen:
             if len(self._buffer) < HEAD_BYTES:
@@ -153,18 +155,19 @@ class LogScan:
             index += 1
             if hit < read_to:
                 continue
-            line_end = buffer.find(b"\n", hit, hit + _RECORD_BYTES) if exact else -1
-            if line_end >= 0:
-                line_start = buffer.rfind(b"\n", max(0, hit - _RECORD_BYTES), hit) + 1
-                clean = self._clean(buffer[line_start:line_end]) if line_start >= read_to else None
-                if clean is not None:
-                    yield from ((line_start, record) for record in clean)
-                    read_to = line_end
-                    continue
+            line = self._clean_line(buffer, hit, read_to) if exact else None
+            if line is not None:
+                line_start, read_to, clean = line
+                yield from ((line_start, record) for record in clean)
+                continue
             # Where the surroundings of two anchors touch, they are read in one go: what lies between may be a record's
-            # beginning.
+            # beginning. A clean line begins and ends its own record, so nothing reaches into it.
             start, end = max(read_to, hit - _CONTEXT_BYTES), hit + _CONTEXT_BYTES
             while index < len(hits) and hits[index][0] - _CONTEXT_BYTES < end:
+                line = self._clean_line(buffer, hits[index][0], hit) if hits[index][1] else None
+                if line is not None:
+                    end = line[0]
+                    break
                 end = hits[index][0] + _CONTEXT_BYTES
                 index += 1
             read_to = min(len(buffer), end)
@@ -202,6 +205,15 @@ class LogScan:
                 about.update(bisect_right(grains, at) - 1 for at in found if at not in known)
         hits = [(at, True) for at in exact] + [(grain * _GRAIN_BYTES, False) for grain in about]
         return sorted(hits)
+
+    def _clean_line(self, buffer: bytes, hit: int, after: int) -> tuple[int, int, list[Record]] | None:
+        """Return start and end of the line around an anchor, and its records, if it is clean and starts after that."""
+        end = buffer.find(b"\n", hit, hit + _RECORD_BYTES)
+        start = buffer.rfind(b"\n", max(0, hit - _RECORD_BYTES), hit) + 1
+        if end < 0 or start < after:
+            return None
+        records = self._clean(buffer[start:end])
+        return None if records is None else (start, end, records)
 
     def _clean(self, line: bytes) -> list[Record] | None:
         """Given a line, return its records if it is a whole clean macOS record, None if it must be read with care."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from scepfix.parsers.sighting import LogFormat, Sighting
 
-_NOT_ASSIGNED = re.compile(r'FAILURE["\']?(?:[:,]|["\']?,?"?reason"?:)["\']?user_not_assigned(?![A-Za-z_])')
+_NOT_ASSIGNED = re.compile(r'FAILURE["\']?(?:[:,]|["\']?,?"?reason"?:)["\']?user_not_assigned(?!_)')
 
 
 def read(text: str) -> Iterator[Sighting]:

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from scepfix.domain.certificate import in_device_store
 from scepfix.domain.evidence import SAYS, Evidence, Fact, Witness
 from scepfix.domain.fault import Condition, meets
 from scepfix.domain.moment import parse_rfc3339
 from scepfix.rules.attempts import ATTEMPTS, Attempts, judge_attempts
 from scepfix.rules.device_certificates import DeviceCertificates, Held, judge_device_certificates
-from scepfix.rules.stale import sift
+from scepfix.rules.stale import outweighs, sift
 
 _RECORD = frozenset({"okta.device-active", "okta.device-gone", "okta.device-deactivated", "okta.device-suspended"})
 _ALIVE = frozenset({"okta.device-active", "okta.device-suspended"})
@@ -106,7 +107,8 @@ def draw_signs(evidence: Sequence[Evidence], now: datetime) -> Signs:
 
 def _still_listed(evidence: Sequence[Evidence]) -> list[Evidence]:
     """Leave out certificates that were read before a complete listing found none."""
-    gone = _latest([item for item in evidence if item.says == "keychain.none" and item.observed_at])
+    listings = [item for item in evidence if item.says == "keychain.none" and item.observed_at]
+    gone = _latest([item for item in listings if in_device_store(str(item.facts.get("store") or ""))])
     if gone is None:
         return list(evidence)
     return [
@@ -118,10 +120,13 @@ def _still_listed(evidence: Sequence[Evidence]) -> list[Evidence]:
 
 def _registered(evidence: Sequence[Evidence]) -> Evidence | None:
     """Return the last registration that still holds: none before the deletion of its record does."""
-    found = _latest([item for item in evidence if item.says in ("okta.registered", "log.registered")])
+    candidates = [item for item in evidence if item.says in ("okta.registered", "log.registered")]
+    found = _latest([item for item in candidates if item.witness is not Witness.TICKET]) or _latest(candidates)
     if found is None:
         return None
     for item in evidence:
+        if item.says in ("okta.device-gone", "okta.not-registered") and not outweighs(found, item):
+            return None
         same = item.facts.get("device_id") in (None, found.facts.get("device_id")) or not found.facts.get("device_id")
         if item.says == "okta.device-gone" and same and not _before(_deleted_at(item), found.observed_at):
             return None

@@ -57,6 +57,11 @@ class Sifted:
     contradictions: tuple[str, ...] = ()
 
 
+def outweighs(newer: Evidence, older: Evidence) -> bool:
+    """Somebody's word in a ticket never outlives what the device, its MDM or Okta said."""
+    return newer.witness is not Witness.TICKET or older.witness is Witness.TICKET
+
+
 def sift(evidence: Sequence[Evidence], current: Held | None, registered: Evidence | None) -> Sifted:
     """Given the evidence of one device, its present certificate and its last registration, return what still counts."""
     stale = {id(item) for item in evidence if _outlived(item, current, registered)}
@@ -64,7 +69,7 @@ def sift(evidence: Sequence[Evidence], current: Held | None, registered: Evidenc
     dropped: set[int] = set()
     for against, in_favour in _OPPOSITES:
         bad = [item for item in evidence if item.says in against and id(item) not in stale]
-        good = [item for item in evidence if item.says in in_favour]
+        good = [one for one in evidence if one.says in in_favour and all(outweighs(one, item) for item in bad)]
         if not bad or not good:
             continue
         last_bad, last_good = _last(bad), _last(good)
@@ -86,7 +91,8 @@ def sift(evidence: Sequence[Evidence], current: Held | None, registered: Evidenc
 
 
 def _outlived(item: Evidence, current: Held | None, registered: Evidence | None) -> bool:
-    if registered is not None and item.says in _BEFORE_REGISTRATION and _before(item, registered.observed_at):
+    may_outlive = registered is not None and outweighs(registered, item) and item.says in _BEFORE_REGISTRATION
+    if registered is not None and may_outlive and _before(item, registered.observed_at):
         return True
     if current is None or item.says not in _BEFORE_CERTIFICATE:
         return False

@@ -18,7 +18,7 @@ from scepfix.parsers.site_log import site_format
 from scepfix.service.file_evidence import certificate_evidence, profile_evidence, sniff
 from scepfix.service.ports import EvidenceSource
 
-_BLOCK_BYTES = 1 << 22
+_BLOCK_BYTES = 2 * 1024 * 1024
 #: Judged for what a stream is: a ticket quotes its log first and its certificate last.
 _HEAD_BYTES = 1024 * 1024
 #: Certificates and profiles are read whole; nothing of the kind is larger.
@@ -130,7 +130,7 @@ class SourceReader:
                 hashing.result()
         records = scan.finish()
         sha256 = digest.hexdigest()
-        if scan.looks_binary and not records:
+        if (scan.looks_binary or not scan.has_text) and not records:
             error = broken or InputError(
                 "input-binary",
                 "this is no text, and no certificate or profile",
