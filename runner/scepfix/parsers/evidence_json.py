@@ -67,7 +67,7 @@ def parse_evidence(data: bytes, name: str) -> list[Evidence]:
 
 
 def _line_of_item(text: str, wanted: object) -> int:
-    """Given the JSON text and an object in it, return the line (from 1) on which it begins; 1 where it is too far in."""
+    """Given JSON text and an object in it, return the line (from 1) on which it begins; 1 where it is too far in."""
     decoder = json.JSONDecoder()
     text = text[:_LOOKED_THROUGH]
     for brace in re.finditer(r"\{", text):
