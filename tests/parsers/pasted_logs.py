@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from scepfix.domain.inert import visible
-from scepfix.parsers.log_scan import LogScan, Record
+from scepfix.parsers.kept_records import Record
+from scepfix.parsers.log_scan import LogScan
 
 #: Okta, "macOS Desktop MFA recovery troubleshooting", as printed.
 M1 = (

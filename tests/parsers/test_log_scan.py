@@ -19,7 +19,8 @@ from scepfix.domain.errors import InputError, UsageError
 from scepfix.domain.fault import Signature
 from scepfix.domain.inert import visible
 from scepfix.parsers import evidence_json, located_yaml
-from scepfix.parsers.log_scan import FORMATS, LogScan, Record
+from scepfix.parsers.kept_records import Record
+from scepfix.parsers.log_scan import FORMATS, LogScan
 from scepfix.parsers.site_log import site_format
 
 TRANSCRIPTS = sorted(path for path in (Path(__file__).parent / "transcripts").glob("*/*") if path.suffix != ".json")

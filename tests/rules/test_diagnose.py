@@ -365,6 +365,10 @@ REPAIRED: dict[str, list[Evidence]] = {
         okta("okta.device-gone", "11-22 08:00", device_id="old"),
         okta("okta.registered", "11-23 08:00", device_id="new"),
     ],
+    "an old record that is gone, and a registration on the new one": [
+        okta("okta.device-gone", "11-24 08:00", device_id="old"),
+        okta("okta.registered", "11-23 08:00", device_id="new"),
+    ],
     "a deactivated record that was replaced": [
         okta("okta.device-deactivated", "11-20 08:00", device_id="old"),
         okta("okta.device-active", "11-22 08:00", device_id="new"),

@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from itertools import accumulate
 
 from scepfix.domain.evidence import Evidence, Witness
@@ -24,6 +23,7 @@ from scepfix.parsers import (
     windows_event_log,
 )
 from scepfix.parsers.encoding import UTF8, Encoding, detect
+from scepfix.parsers.kept_records import KeptRecords, Record
 from scepfix.parsers.repair import squeeze, written_end
 from scepfix.parsers.sighting import LogFormat, Sighting, instant
 
@@ -47,8 +47,6 @@ _GRAIN_BYTES = 512
 #: What the search for anchors leaves out, of the log and of the anchors alike: white space, controls, punctuation, all
 #: that is not ASCII, and the commonest letters and digits, which tell least. A third of the bytes find as much as all.
 _DELETED = bytes(byte for byte in range(256) if not (chr(byte).isalnum() and byte < 128)) + b"aeiou246789"
-#: Kept of each kind: the first ones, the last ones by place, and the last ones by time. A log may hold a million.
-_KEEP_FIRST, _KEEP_LAST = 3, 20
 LONGEST_QUOTE = 4096
 #: A whole macOS record that nobody has touched: the common case of a raw log, read without repair.
 _CLEAN_LINE = re.compile(
@@ -56,16 +54,6 @@ _CLEAN_LINE = re.compile(
     r'(\{(?:[^\x00-\x7f]{1,4})? ?"[A-Za-z-]+": \{"message": "[\x20-\x7e]{1,2000}", '
     r'"defaultProperties": "", "location": "[\x20-\x7e]{1,200}:\d{1,6}"\}\})\r?'
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A known record with its place in the stored bytes; becomes Evidence once the source's hash is known."""
-
-    line: int
-    byte_offset: int
-    quote: str
-    sighting: Sighting
 
 
 class LogScan:
@@ -82,7 +70,7 @@ class LogScan:
         self._buffer_at = 0
         self._owned_from = 0
         self._lines_before = 0
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, KeptRecords] = {}
         self._clean_lines: dict[str, tuple[Sighting, ...]] = {}
         self.counts: dict[str, int] = {}
         self.recognised: set[str] = set()
@@ -247,39 +235,7 @@ class LogScan:
     def _keep(self, record: Record) -> None:
         says = record.sighting.says
         self.counts[says] = self.counts.get(says, 0) + 1
-        self._kept.setdefault(says, _Kept()).add(record)
-
-
-class _Kept:
-    """The first few records of a kind, the last by place and the last by time."""
-
-    def __init__(self) -> None:
-        self._first: list[Record] = []
-        self._last: list[Record] = []
-        self._latest: list[Record] = []
-
-    def add(self, record: Record) -> None:
-        if len(self._first) < _KEEP_FIRST:
-            self._first.append(record)
-            return
-        self._last.append(record)
-        if len(self._last) > 2 * _KEEP_LAST:
-            self._settle()
-
-    def records(self) -> list[Record]:
-        self._settle()
-        return self._first + self._latest + self._last
-
-    def _settle(self) -> None:
-        by_place = {
-            record.byte_offset: record for record in (*self._latest, *self._last) if record.sighting.observed_at
-        }
-        self._latest = sorted(by_place.values(), key=_instant_of)[-_KEEP_LAST:]
-        self._last = self._last[-_KEEP_LAST:]
-
-
-def _instant_of(record: Record) -> datetime:
-    return record.sighting.observed_at or datetime.min.replace(tzinfo=UTC)
+        self._kept.setdefault(says, KeptRecords()).add(record)
 
 
 def to_evidence(record: Record, *, source: str, sha256: str, witness: Witness) -> Evidence:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from scepfix.domain.certificate import in_device_store
 from scepfix.domain.evidence import SAYS, Evidence, Fact, Witness
@@ -12,10 +12,10 @@ from scepfix.domain.fault import Condition, meets
 from scepfix.domain.moment import parse_rfc3339
 from scepfix.rules.attempts import ATTEMPTS, Attempts, judge_attempts
 from scepfix.rules.device_certificates import DeviceCertificates, Held, judge_device_certificates
+from scepfix.rules.okta_records import RECORD, ended_at, last_word_on_records
+from scepfix.rules.order import before, latest, within
 from scepfix.rules.stale import outweighs, sift
 
-_RECORD = frozenset({"okta.device-active", "okta.device-gone", "okta.device-deactivated", "okta.device-suspended"})
-_ALIVE = frozenset({"okta.device-active", "okta.device-suspended"})
 #: An outage explains an error this close to it.
 _OUTAGE = timedelta(minutes=15)
 _ANOTHER_DAY = timedelta(days=1)
@@ -85,7 +85,7 @@ def draw_signs(evidence: Sequence[Evidence], now: datetime) -> Signs:
     error = attempts.error
     stale, doubt = _staleness(error, certificates, registered)
     contradictions = [text for text in (attempts.contradiction, doubt, *sifted.contradictions) if text]
-    records, notes = _records(sifted.kept, error, stale, certificates.current, registered)
+    records, notes = last_word_on_records(sifted.kept, error, stale, certificates.current, registered)
     others = _others(sifted.kept, registered)
     signs = [Sign(item.says, (item,), item.facts) for item in (*records, *others)]
     signs += [Sign(says, found) for says, found in certificates.signs.items()]
@@ -108,29 +108,29 @@ def draw_signs(evidence: Sequence[Evidence], now: datetime) -> Signs:
 def _still_listed(evidence: Sequence[Evidence]) -> list[Evidence]:
     """Leave out certificates that were read before a complete listing found none."""
     listings = [item for item in evidence if item.says == "keychain.none" and item.observed_at]
-    gone = _latest([item for item in listings if in_device_store(str(item.facts.get("store") or ""))])
+    gone = latest([item for item in listings if in_device_store(str(item.facts.get("store") or ""))])
     if gone is None:
         return list(evidence)
     return [
         item
         for item in evidence
-        if item.says != "keychain.certificate" or not _before(item.observed_at, gone.observed_at)
+        if item.says != "keychain.certificate" or not before(item.observed_at, gone.observed_at)
     ]
 
 
 def _registered(evidence: Sequence[Evidence]) -> Evidence | None:
     """Return the last registration that still holds: none before the deletion of its record does."""
     candidates = [item for item in evidence if item.says in ("okta.registered", "log.registered")]
-    found = _latest([item for item in candidates if item.witness is not Witness.TICKET]) or _latest(candidates)
+    found = latest([item for item in candidates if item.witness is not Witness.TICKET]) or latest(candidates)
     if found is None:
         return None
     for item in evidence:
         if item.says in ("okta.device-gone", "okta.not-registered") and not outweighs(found, item):
             return None
         same = item.facts.get("device_id") in (None, found.facts.get("device_id")) or not found.facts.get("device_id")
-        if item.says == "okta.device-gone" and same and not _before(_deleted_at(item), found.observed_at):
+        if item.says == "okta.device-gone" and same and not before(ended_at(item), found.observed_at):
             return None
-        if item.says == "okta.not-registered" and _before(found.observed_at, item.observed_at):
+        if item.says == "okta.not-registered" and before(found.observed_at, item.observed_at):
             return None
     return found
 
@@ -157,51 +157,9 @@ def _staleness(
     return None, ""
 
 
-def _records(
-    evidence: Sequence[Evidence],
-    error: Evidence | None,
-    stale: Evidence | None,
-    current: Held | None,
-    registered: Evidence | None,
-) -> tuple[list[Evidence], list[str]]:
-    """Return what Okta says of the device's records: the last word on each, and an end only while it matters.
-
-    Where Okta was asked, nobody else's word about its records counts. A record without an id is the only other one.
-    """
-    found = [item for item in evidence if item.says in _RECORD]
-    by_okta = [item for item in found if item.witness is Witness.OKTA]
-    found = by_okta or found
-    ids = {item.facts.get("device_id") for item in found} - {None, ""}
-    last: dict[object, Evidence] = {}
-    for item in found:
-        key = item.facts.get("device_id") if len(ids) > 1 else None
-        last[key] = _latest([last[key], item]) or item if key in last else item
-    kept: list[Evidence] = []
-    notes: list[str] = []
-    for item in last.values():
-        ended_at = _deleted_at(item)
-        if item.says in _ALIVE:
-            kept.append(item)
-        elif _before(ended_at, registered.observed_at if registered else None):
-            notes.append("the device registered again after its record was deleted or deactivated")
-        elif item.says == "okta.device-gone" and (
-            stale is not None or _before(ended_at, current.appeared_at if current else None)
-        ):
-            notes.append("the device was deleted in Okta, and a certificate or registration came after the error")
-        elif error is None and any(
-            other.says in _ALIVE and _before(ended_at, other.observed_at) for other in last.values()
-        ):
-            notes.append("an older record of this device was replaced by one that is active")
-        else:
-            kept.append(item)
-    if any(item.says == "okta.device-gone" for item in kept):
-        kept = [item for item in kept if item.says not in _ALIVE]
-    return kept, notes
-
-
 def _others(evidence: Sequence[Evidence], registered: Evidence | None) -> list[Evidence]:
     """Return the evidence that counts as it stands: of a fact that was read twice, the last reading."""
-    left_out = _RECORD | ATTEMPTS | {"keychain.certificate", "okta.registered"}
+    left_out = RECORD | ATTEMPTS | {"keychain.certificate", "okta.registered"}
     kept: dict[object, Evidence] = {}
     for index, item in enumerate(evidence):
         if item.says in left_out or _owner_says_it_too(item, evidence):
@@ -209,7 +167,7 @@ def _others(evidence: Sequence[Evidence], registered: Evidence | None) -> list[E
         key: object = index
         if item.says in _READ_AGAIN:
             key = (item.says, item.witness, item.facts.get("person"), item.facts.get("list"))
-        kept[key] = _latest([kept[key], item]) or item if key in kept else item
+        kept[key] = latest([kept[key], item]) or item if key in kept else item
     return [*kept.values(), *([registered] if registered else [])]
 
 
@@ -228,10 +186,10 @@ def _of_error(error: Evidence, attempts: Attempts, current: Held | None, evidenc
     outages = [item for item in evidence if item.says == "okta.unavailable"]
 
     def during_outage(item: Evidence) -> bool:
-        return any(_within(item.observed_at, outage.observed_at, _OUTAGE) for outage in outages)
+        return any(within(item.observed_at, outage.observed_at, _OUTAGE) for outage in outages)
 
     appeared = current.appeared_at if current else None
-    run = [item for item in attempts.run if not during_outage(item) and not _before(item.observed_at, appeared)]
+    run = [item for item in attempts.run if not during_outage(item) and not before(item.observed_at, appeared)]
     if not run:
         return [Sign("log.rejected-during-outage", (error, *outages), error.facts)]
     moments = [item.observed_at for item in run if item.observed_at]
@@ -251,7 +209,7 @@ def _drawn(signs: Sequence[Sign], evidence: Sequence[Evidence], current: Held | 
     if installed and none:
         drawn.append(Sign("certificate.never-came", (*none, *installed)))
     drawn += _of_secret_reset(of("okta.secret-reset"), installed, (*none, *of("log.no-certificate")))
-    sign_ins = [item for item in of("device.sign-in") if current and not _before(item.observed_at, current.appeared_at)]
+    sign_ins = [item for item in of("device.sign-in") if current and not before(item.observed_at, current.appeared_at)]
     if sign_ins and of("okta.no-record"):
         drawn.append(Sign("okta.no-record-after-sign-in", (*of("okta.no-record", "certificate.usable"), *sign_ins)))
     reasons = [
@@ -263,9 +221,9 @@ def _drawn(signs: Sequence[Sign], evidence: Sequence[Evidence], current: Held | 
     right = [sign for sign in offsets if _is_small(sign.facts.get("offset_seconds"))]
     if right and len(right) == len(offsets):
         drawn.append(Sign("device.clock-right", right[0].evidence))
-        if not _before(right[0].evidence[0].observed_at, first_rejected):
+        if not before(right[0].evidence[0].observed_at, first_rejected):
             drawn.append(Sign("device.clock-right-since", right[0].evidence))
-    active = [item for item in of("okta.device-active") if not _before(item.observed_at, first_rejected)]
+    active = [item for item in of("okta.device-active") if not before(item.observed_at, first_rejected)]
     if active:
         drawn.append(Sign("okta.device-active-since", tuple(active)))
     for sign in signs:
@@ -285,10 +243,10 @@ def _of_secret_reset(
     resets: Sequence[Evidence], installed: Sequence[Evidence], no_certificate: Sequence[Evidence]
 ) -> list[Sign]:
     """A reset makes the secret in an older profile worthless; whether it is older is known only from its date."""
-    reset = _latest(resets)
+    reset = latest(resets)
     if reset is None:
         return []
-    older = [item for item in installed if _before(parse_rfc3339(item.facts.get("installed_at")), reset.observed_at)]
+    older = [item for item in installed if before(parse_rfc3339(item.facts.get("installed_at")), reset.observed_at)]
     sure = bool(older and no_certificate)
     says = "scep.secret-reset-since" if sure else "scep.secret-reset-perhaps-since"
     return [Sign(says, (reset, *older, *no_certificate))]
@@ -296,21 +254,3 @@ def _of_secret_reset(
 
 def _is_small(offset: object) -> bool:
     return isinstance(offset, int | float) and not isinstance(offset, bool) and abs(offset) <= _CLOCK_SECONDS
-
-
-def _deleted_at(item: Evidence) -> datetime | None:
-    return parse_rfc3339(item.facts.get("deleted_at")) or item.observed_at
-
-
-def _before(first: datetime | None, second: datetime | None) -> bool:
-    return first is not None and second is not None and first < second
-
-
-def _within(first: datetime | None, second: datetime | None, distance: timedelta) -> bool:
-    return first is not None and second is not None and abs(first - second) <= distance
-
-
-def _latest(items: Sequence[Evidence]) -> Evidence | None:
-    """Return the last one by time; of equals and of those without a time, the one that stands last."""
-    oldest = datetime.min.replace(tzinfo=UTC)
-    return max(enumerate(items), key=lambda entry: (entry[1].observed_at or oldest, entry[0]))[1] if items else None
