@@ -12,6 +12,7 @@ from datetime import datetime
 
 from scepfix.domain.certificate import in_device_store
 from scepfix.domain.evidence import SAYS, Evidence, Witness
+from scepfix.rules.attempts import ATTEMPTS
 from scepfix.rules.device_certificates import Held
 
 #: Readings of which only the later can be true. The first of each pair speaks for a fault.
@@ -32,7 +33,7 @@ _BEFORE_REGISTRATION = frozenset(
     or says
     in ("keychain.none", "okta.not-enrolled", "okta.not-registered", "okta.no-record", "okta.certificate-revoked")
     or says in ("okta.secret-reset", "prerequisite.unmet")
-) - {"mdm.device", "profile.ok", "profile.installed", "mdm.profile-installed", "log.registered"}
+) - {"mdm.device", "profile.ok", "profile.installed", "mdm.profile-installed", *ATTEMPTS}
 #: What a certificate that came later has settled.
 _BEFORE_CERTIFICATE = frozenset(
     {
