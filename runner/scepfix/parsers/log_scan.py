@@ -45,8 +45,11 @@ _WINDOW_BYTES = 64 * 1024
 #: How finely a place in the squeezed bytes is looked up in the stored ones.
 _GRAIN_BYTES = 512
 #: What the search for anchors leaves out, of the log and of the anchors alike: white space, controls, punctuation, all
-#: that is not ASCII, and the commonest letters and digits, which tell least. A third of the bytes find as much as all.
-_DELETED = bytes(byte for byte in range(256) if not (chr(byte).isalnum() and byte < 128)) + b"aeiou246789"
+#: that is not ASCII, and then the commonest letters and digits, which tell least. A quarter of the bytes finds as much
+#: as all, as long as each anchor keeps _TELLING of its own; a site's anchor may not, and then less is left out.
+_NO_WORD = bytes(byte for byte in range(256) if not (chr(byte).isalnum() and byte < 128))
+_LEFT_OUT = (_NO_WORD + b"aeiou246789tnlrshf", _NO_WORD + b"aeiou246789", _NO_WORD)
+_TELLING = 4
 LONGEST_QUOTE = 4096
 #: A whole macOS record that nobody has touched: the common case of a raw log, read without repair.
 _CLEAN_LINE = re.compile(
@@ -61,9 +64,11 @@ class LogScan:
 
     def __init__(self, formats: Sequence[LogFormat] = FORMATS) -> None:
         self._formats = formats
-        self._anchors = tuple(
-            (anchor, anchor.translate(None, _DELETED)) for log_format in formats for anchor in log_format.anchors
+        anchors = [anchor for log_format in formats for anchor in log_format.anchors]
+        self._left_out = next(
+            (out for out in _LEFT_OUT if all(len(one.translate(None, out)) >= _TELLING for one in anchors)), _NO_WORD
         )
+        self._anchors = tuple((anchor, anchor.translate(None, self._left_out)) for anchor in anchors)
         self._encoding = Encoding(UTF8)
         self._head_seen = False
         self._buffer = b""
@@ -177,7 +182,7 @@ class LogScan:
 
         What was wrapped, quoted or encoded is found through the squeezed bytes.
         """
-        squeezed = buffer.translate(None, _DELETED)
+        squeezed = buffer.translate(None, self._left_out)
         exact: set[int] = set()
         about: set[int] = set()
         grains: list[int] = []
@@ -188,8 +193,8 @@ class LogScan:
             plain = list(_find_all(buffer, anchor))
             exact.update(plain)
             if len(plain) != len(found):
-                grains = grains or _squeezed_lengths(buffer)
-                known = {_squeezed_place(buffer, grains, at) for at in plain}
+                grains = grains or _squeezed_lengths(buffer, self._left_out)
+                known = {_squeezed_place(buffer, grains, at, self._left_out) for at in plain}
                 about.update(bisect_right(grains, at) - 1 for at in found if at not in known)
         hits = [(at, True) for at in exact] + [(grain * _GRAIN_BYTES, False) for grain in about]
         return sorted(hits)
@@ -261,16 +266,16 @@ def _find_all(data: bytes, word: bytes) -> Iterator[int]:
         at = data.find(word, at + len(word))
 
 
-def _squeezed_lengths(buffer: bytes) -> list[int]:
+def _squeezed_lengths(buffer: bytes, left_out: bytes) -> list[int]:
     """Return, for each grain of the buffer, how many squeezed bytes lie before it."""
     starts = range(0, len(buffer), _GRAIN_BYTES)
-    lengths = [len(buffer[start : start + _GRAIN_BYTES].translate(None, _DELETED)) for start in starts]
+    lengths = [len(buffer[start : start + _GRAIN_BYTES].translate(None, left_out)) for start in starts]
     return [0, *accumulate(lengths[:-1])]
 
 
-def _squeezed_place(buffer: bytes, grains: Sequence[int], at: int) -> int:
+def _squeezed_place(buffer: bytes, grains: Sequence[int], at: int, left_out: bytes) -> int:
     grain = at // _GRAIN_BYTES
-    return grains[grain] + len(buffer[grain * _GRAIN_BYTES : at].translate(None, _DELETED))
+    return grains[grain] + len(buffer[grain * _GRAIN_BYTES : at].translate(None, left_out))
 
 
 def _character_start(buffer: bytes, at: int) -> int:

@@ -26,7 +26,8 @@ def read(text: str) -> Iterator[Sighting]:
 
 FORMAT = LogFormat(
     name="Okta System Log",
-    anchors=(b"user_not_assigned",),
+    # Of "user_not_assigned" too little tells; mail clients put the entity where the blank was.
+    anchors=(b"FAILURE:user_not_assigned", b"FAILURE:&nbsp;user_not_assigned"),
     read=read,
     recognise=lambda text: _NOT_ASSIGNED.search(text) is not None,
 )
