@@ -382,6 +382,161 @@ def test_what_was_repaired_since_starts_nothing(name: str) -> None:
     assert (found.fault, found.playbook) == (None, None)
 
 
+STILL_BROKEN: dict[str, tuple[list[Evidence], str]] = {
+    "deleted after the certificate came, and an old error in the log": (
+        [
+            okta("okta.device-gone", deleted_at="2026-11-20T00:00:00Z"),
+            device(M2, "09-01 08:00"),
+            certificate(days_old=54),
+        ],
+        "device-deleted",
+    ),
+    "a registration that ended does not bring back what it outlived": (
+        [log(M2, "09-01 08:00"), okta("okta.registered", "10-02 08:00"), okta("okta.not-registered")],
+        "not-registered-yet",
+    ),
+    "nor what the MDM said before it": (
+        [mdm("mdm.profile-missing", "09-01 08:00"), okta("okta.registered", "10-02 08:00"), okta("okta.device-gone")],
+        "device-deleted",
+    ),
+    "one certificate by two witnesses, expired": (
+        [
+            certificate(400, -35, serial_number="0A"),
+            mdm("keychain.certificate", device_access_marker=True, serial_number="a"),
+        ],
+        "certificate-expired",
+    ),
+    "the broken profile beside a sound one": (
+        [said("profile.breaks", identifier="com.okta.scep"), said("profile.ok", identifier="com.wifi.scep")],
+        "profile-misconfigured",
+    ),
+    "the broken profile beside its own sound copy": (
+        [said("profile.breaks"), said("profile.ok")],
+        "profile-misconfigured",
+    ),
+    "another profile is installed": (
+        [
+            mdm("mdm.profile-missing", identifier="com.okta.scep"),
+            device("profile.installed", identifier="com.wifi.scep"),
+        ],
+        "profile-missing",
+    ),
+    "managed, and silent": (
+        [
+            mdm("mdm.device", "11-24 08:00", last_seen_at="2026-10-10T00:00:00Z"),
+            mdm("mdm.silent", "11-24 08:00", days=45),
+        ],
+        "device-not-managed",
+    ),
+    "managed, and not seen for long": (
+        [mdm("mdm.device", "11-24 08:00", last_seen_at="2026-09-01T00:00:00Z")],
+        "device-not-managed",
+    ),
+    "profile there, certificate never, says the MDM": (
+        [mdm("mdm.profile-installed", "11-24 08:00"), mdm("mdm.certificate-none", "11-24 08:00")],
+        "scep-enrolment-failed",
+    ),
+    "the old version is installed, the new one failed": (
+        [mdm("mdm.profile-installed", "11-24 08:00"), mdm("mdm.install-failed", "11-24 08:00"), log(M2, "11-24 08:00")],
+        "scep-enrolment-failed",
+    ),
+    "a PC by another evidence, and its version": (
+        [
+            log("log.device-not-registered", "11-24 08:00", platform="windows"),
+            device("device.okta-verify", version="6.0.3"),
+        ],
+        "client-outdated",
+    ),
+    "a reading without its fact is none": (
+        [device("device.clock", "11-23 08:00", offset_seconds=900), device("device.clock", "11-24 08:00")],
+        "clock-wrong",
+    ),
+    "an attempt in one file and its error in another": ([log(M1), log(M2, source="other")], "certificate-missing"),
+}
+
+
+@pytest.mark.parametrize("name", STILL_BROKEN)
+def test_what_is_broken_now_is_named(name: str) -> None:
+    evidence, expected = STILL_BROKEN[name]
+    for order in (evidence, evidence[::-1]):
+        assert judged(*order).fault == expected
+
+
+#: Somebody's word now, and what the device, its MDM or Okta said a day earlier.
+HEARSAY: dict[str, list[Evidence]] = {
+    "not managed": [said("mdm.not-managed", "11-24 08:00"), mdm("mdm.device", "11-23 08:00")],
+    "no profile": [said("mdm.profile-missing", "11-24 08:00"), mdm("mdm.profile-installed", "11-23 08:00")],
+    "no profile, some day": [said("mdm.profile-missing"), mdm("mdm.profile-installed", "11-23 08:00")],
+    "not enrolled": [said("okta.not-enrolled", "11-24 08:00"), okta("okta.enrolled", "11-23 08:00")],
+    "not registered": [said("okta.not-registered"), okta("okta.registered", "11-23 08:00")],
+    "no certificate": [
+        said("keychain.none", "11-24 08:00"),
+        replace(certificate(), observed_at=at("11-23 08:00")),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", HEARSAY)
+def test_hearsay_names_no_fault_against_who_knows(name: str) -> None:
+    assert judged(*HEARSAY[name], symptom=None).fault is None
+
+
+def test_hearsay_of_a_registration_makes_no_error_stale() -> None:
+    for error in (M2, M3):
+        found = judged(said("okta.registered", "11-24 08:00"), device(error, "11-23 08:00"))
+        assert (found.verdict, found.stale) == (Verdict.FAULT, False)
+
+
+def test_the_order_of_the_input_is_no_time() -> None:
+    gone, active = okta("okta.device-gone", None), okta("okta.device-active", None)
+    on, off = okta("okta.pin-setting", None, enabled=True), okta("okta.pin-setting", None, enabled=False)
+    for pair in ((gone, active), (active, gone), (on, off), (off, on)):
+        found = judged(*pair)
+        assert (found.verdict, found.playbook) == (Verdict.UNDETERMINED, None)
+        assert "read in two ways" in found.reason
+
+
+def test_a_record_that_lives_since_the_deletion_replaced_it() -> None:
+    gone = okta("okta.device-gone", device_id="g1", deleted_at="2026-09-01T00:00:00Z")
+    active = okta("okta.device-active", device_id="g2", created_at="2026-09-10T00:00:00Z")
+    assert judged(gone, active).fault is None
+    assert judged(gone, active, log(M3, "09-05 08:00")).fault != "device-deleted"
+    assert judged(gone, active, log(M3, "11-23 08:00")).fault == "device-deleted"
+
+
+def test_a_repair_of_a_rejected_certificate_needs_more_than_hearsay_and_undated_readings() -> None:
+    twice = [log(M3, "11-21 08:15"), log(M3, "11-23 08:15", line=2), certificate(org_issuer=True)]
+    told = [said("okta.device-active", "11-24 08:00"), said("device.clock", "11-24 08:00", offset_seconds=1)]
+    undated = [okta("okta.device-active", None), device("device.clock", offset_seconds=1)]
+    assert judged(*twice, *told).playbook == "report"
+    assert judged(*twice, *undated).playbook == "report"
+
+
+def test_a_rejection_and_an_empty_listing_of_one_time_contradict_each_other() -> None:
+    assert judged(log(M3, "11-23 08:00"), device("keychain.none", "11-23 08:00")).verdict is Verdict.UNDETERMINED
+    assert judged(log(M3, "11-22 08:00"), device("keychain.none", "11-23 08:00")).fault == "certificate-missing"
+    assert judged(log(M3, "11-23 08:00"), device("keychain.none", "11-22 08:00")).fault == "certificate-rejected"
+
+
+def test_an_old_registration_does_not_hide_that_the_device_is_offline() -> None:
+    found = judged(okta("okta.registered", "10-20 08:00"), mdm("device.offline", "11-24 08:00", days=20), symptom=None)
+    assert (found.fault, found.standing) == ("not-registered-yet", POSSIBLE)
+
+
+def test_a_right_clock_clears_the_clock() -> None:
+    assert judged(certificate(-7, 300), device("device.clock", offset_seconds=0)).fault is None
+
+
+def test_a_failed_renewal_beside_a_usable_certificate_is_no_fault() -> None:
+    assert judged(mdm("mdm.install-failed", "11-24 08:00", status="Error"), certificate()).fault is None
+
+
+def test_a_device_s_prerequisite_is_no_reason_for_a_missing_option() -> None:
+    for unmet, fault in (("device-online", None), ("recovery-feature", "prerequisite-missing")):
+        found = judged(okta("prerequisite.unmet", id=unmet), symptom=Symptom.OPTION_NOT_THERE)
+        assert found.fault == fault
+
+
 def test_what_came_after_a_registration_still_counts() -> None:
     registered = okta("okta.registered", "11-23 10:00")
     for later in (

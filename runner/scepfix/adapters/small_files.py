@@ -11,7 +11,7 @@ from scepfix.domain.errors import InputError
 from scepfix.domain.inert import visible
 
 #: Nothing read whole is near this size: a keychain listing of 1,000 certificates is 3 MB.
-LIMIT_BYTES = 32 * 1024 * 1024
+LIMIT_BYTES = 8 * 1024 * 1024
 
 
 class SmallFilesOnDisk:

@@ -117,6 +117,14 @@ MOMENT_FACTS = frozenset(
     {"not_before", "not_after", "appeared_at", "installed_at", "last_seen_at", "created_at", "deleted_at"}
 )
 
+#: Facts with a list of values; another word would be passed over in silence.
+WORD_FACTS: Mapping[str, tuple[str, ...]] = {
+    "reason": ("excluded", "out-of-scope", "failed", "pending", "unknown"),
+    "platform": ("macos", "windows"),
+    "source": ("package", "app-store"),
+    "status": ("Error", "NotNow"),
+}
+
 #: Every id that Evidence may carry. Sites may add ids that begin with ``site.``.
 SAYS: Mapping[str, Meaning] = {
     # Logs (macOS, Windows, Okta Verify, pasted System Log lines)
@@ -219,7 +227,9 @@ SAYS: Mapping[str, Meaning] = {
     ),
     # The ticket and the rest
     "ticket.symptom": Meaning("What the admin sees.", {"symptom": "generating-fails or option-not-there"}),
-    "prerequisite.unmet": Meaning("A prerequisite of the recovery guide is not met.", {"id": "one of PREREQUISITES"}),
+    "prerequisite.unmet": Meaning(
+        "A prerequisite of the recovery guide is not met.", {"id": "one of PREREQUISITES"}, _OKTA
+    ),
 }
 
 #: Prerequisites of Okta's Desktop MFA Recovery guide that are no fault of their own in the catalogue.
@@ -231,3 +241,5 @@ PREREQUISITES: Mapping[str, str] = {
     "os-version": "macOS 12 or later.",
     "mfa-enrolled": "The person enrolled in Desktop MFA and signed in once since.",
 }
+#: Those that the org's admin meets, without which the option may not be there.
+ADMIN_PREREQUISITES = frozenset({"identity-engine", "recovery-feature", "device-access-ca"})

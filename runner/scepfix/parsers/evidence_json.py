@@ -10,11 +10,13 @@ from math import isfinite
 
 from scepfix.domain.errors import InputError
 from scepfix.domain.evidence import (
+    COMMON_FACTS,
     MOMENT_FACTS,
     NUMBER_FACTS,
     PREREQUISITES,
     SAYS,
     TRUTH_FACTS,
+    WORD_FACTS,
     Evidence,
     Fact,
     Witness,
@@ -35,6 +37,8 @@ def parse_evidence(data: bytes, name: str) -> list[Evidence]:
     ``witness`` and ``says`` are required; what else is missing is null. Raise InputError that lists each wrong
     object and key.
     """
+    if len(data) > _LARGEST_BYTES:
+        raise InputError("evidence", f"more than {_LARGEST_BYTES // 1024**2} MiB", where=name, hint=_HINT)
     try:
         text = data.decode("utf-8-sig")
         document = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_doubles)
@@ -80,9 +84,16 @@ def _line_of_item(text: str, wanted: object) -> int:
     return 1
 
 
+#: A thousand devices with all that is known of each are smaller.
+_LARGEST_BYTES = 2 * 1024 * 1024
 #: How far a wrong object is looked for; further in, its index has to do.
 _LOOKED_THROUGH = 1_000_000
 _HINT = "the form is in docs/evidence.md; `scepfix faults list --evidence` lists the ids"
+
+
+_VERSION = re.compile(r"\d{1,9}(?:\.\d{1,9}){0,7}")
+#: The reasons of these are somebody's own words.
+_FREE_REASON = ("scep.refused", "okta.admin-may-generate")
 
 
 class _DoubleKeyError(ValueError):
@@ -126,7 +137,7 @@ def _one(item: object, place: str, problems: list[str]) -> Evidence | None:
     for key, text in texts.items():
         if not isinstance(text, str):
             problems.append(f"{place}.{key}: {_shown(text)} is no text")
-    facts = _facts(item.get("facts"), f"{place}.facts", problems)
+    facts = _facts(item.get("facts"), str(says), f"{place}.facts", problems)
     if says == "prerequisite.unmet" and facts.get("id") not in PREREQUISITES:
         problems.append(
             f"{place}.facts.id: {_shown(facts.get('id'))} is no prerequisite{near(str(facts.get('id')), PREREQUISITES)}"
@@ -165,18 +176,23 @@ def _moment(value: object, place: str, problems: list[str]) -> datetime | None:
     return None
 
 
-def _facts(value: object, place: str, problems: list[str]) -> Mapping[str, Fact]:
+def _facts(value: object, says: str, place: str, problems: list[str]) -> Mapping[str, Fact]:
     if value is None:
         return {}
     if not isinstance(value, dict):
         problems.append(f"{place}: expected an object, found {type(value).__name__}")
         return {}
     facts: dict[str, Fact] = {}
+    known = (*(SAYS[says].facts if says in SAYS else ()), *COMMON_FACTS)
     for key, fact in value.items():
         if not _is_fact(fact):
             problems.append(
                 f"{place}.{visible(key)}: expected a text, number, truth value, null, or a flat list of these"
             )
+        elif key not in known and (alike := [name for name in known if name.casefold() == key.casefold()]):
+            problems.append(f"{place}.{visible(key)}: is this {alike[0]!r}?")
+        elif key in known and key in WORD_FACTS and says not in _FREE_REASON and fact not in (None, *WORD_FACTS[key]):
+            problems.append(f"{place}.{key}: {_shown(fact)} is no {key}{near(str(fact), WORD_FACTS[key])}")
         elif wanted := _wrong_type(key, fact):
             problems.append(f"{place}.{visible(key)}: {_shown(fact)} is no {wanted}")
         else:
@@ -192,6 +208,8 @@ def _wrong_type(name: str, fact: object) -> str:
         return "" if isinstance(fact, bool) else "true or false"
     if name in NUMBER_FACTS:
         return "" if isinstance(fact, int | float) and not isinstance(fact, bool) else "number"
+    if name == "version":
+        return "" if isinstance(fact, str) and _VERSION.fullmatch(fact) else "version in dotted numbers, as text"
     if name in MOMENT_FACTS:
         return "" if parse_rfc3339(fact) else "RFC 3339 time with a zone, such as 2026-11-24T09:30:00Z"
     return ""

@@ -39,7 +39,7 @@ _SLACK = 40
 _NO_CERTIFICATE = r"Certerror:JWTgeneration[^.]{0,120}?noMatchingCertificate"
 _REJECTED = (
     r"Registrationerror:Responsedecoding(?:(?!UserInfo|\"defaultProperties).){0,100}?"
-    r"keyNotFound\(CodingKeys\(stringValue:\"id\""
+    r"keyNotFound\(CodingKeys\(stringValue:\"+id\""
 )
 _AFTER_CODE = tuple(
     (says, re.compile(r"[^A-Za-z0-9]{0,4}" + text))

@@ -55,6 +55,8 @@ def judge_attempts(evidence: Sequence[Evidence]) -> Attempts:
     orders = [*untimed]
     if timed:
         orders.append([item for _, _, item in sorted(timed, key=lambda entry: entry[:2])])
+    # An attempt is no ending: where another source has a result, that may well be its own.
+    orders = [order for order in orders if order[-1].says != "log.attempt"] or orders
     endings = {order[-1].says for order in orders}
     if len(endings) > 1:
         return Attempts(contradiction="sources without times end differently: which came last?")

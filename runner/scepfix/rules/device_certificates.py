@@ -80,13 +80,14 @@ def judge_device_certificates(evidence: Sequence[Evidence], now: datetime) -> De
     for one in marked:
         if one.facts.get("org_issuer") is True:
             signs["certificate.right-org"] = one.readings
-    usable = [one for one in marked if not one.problems(now)]
+    # Without its dates nothing says that a certificate can be used now.
+    usable = [one for one in marked if not one.problems(now) and one.facts.get("not_after")]
     if usable:
         current = max(usable, key=lambda one: one.not_before or datetime.min.replace(tzinfo=UTC))
         older = [one for one in marked if one is not current and _not_after(one.not_before, current.not_before)]
         return _with_current(current, older, signs)
     if marked:
-        fewest = min(len(one.problems(now)) for one in marked)
+        fewest = min((len(one.problems(now)) for one in marked if one.problems(now)), default=0)
         for one in marked:
             problems = one.problems(now)
             if len(problems) == fewest:
@@ -122,11 +123,24 @@ def _not_after(first: datetime | None, second: datetime | None) -> bool:
 
 
 def _held(readings: Sequence[Evidence]) -> list[Held]:
-    merged: dict[str, Held] = {}
-    for index, reading in enumerate(readings):
-        key = str(reading.facts.get("sha256") or reading.facts.get("serial_number") or f"#{index}").lower()
-        before = merged.get(key)
-        facts: dict[str, Fact] = dict(before.facts) if before else {}
-        facts.update({name: value for name, value in reading.facts.items() if value is not None})
-        merged[key] = Held(facts, (*(before.readings if before else ()), reading))
-    return list(merged.values())
+    """Merge the readings of one certificate: the same SHA-256, or the same serial number where one of them has no hash.
+
+    Lists of an MDM have serial numbers only (Jamf, Intune).
+    """
+    held: list[Held] = []
+    for reading in readings:
+        at = next((index for index, one in enumerate(held) if _same(one.facts, reading.facts)), None)
+        known = {name: value for name, value in reading.facts.items() if value is not None}
+        if at is None:
+            held.append(Held(known, (reading,)))
+        else:
+            held[at] = Held({**held[at].facts, **known}, (*held[at].readings, reading))
+    return held
+
+
+def _same(first: Mapping[str, Fact], second: Mapping[str, Fact]) -> bool:
+    hashes = [str(facts.get("sha256") or "").lower() for facts in (first, second)]
+    if all(hashes):
+        return hashes[0] == hashes[1]
+    serials = [str(facts.get("serial_number") or "").lower().lstrip("0") for facts in (first, second)]
+    return all(serials) and serials[0] == serials[1]

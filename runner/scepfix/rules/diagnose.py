@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from scepfix.domain.diagnosis import Alternative, Answer, Diagnosis, Standing, Verdict
-from scepfix.domain.evidence import Evidence, Witness
-from scepfix.domain.fault import ADMIN_SIDE, Catalogue, Symptom
+from scepfix.domain.evidence import ADMIN_PREREQUISITES, Evidence, Witness
+from scepfix.domain.fault import ADMIN_SIDE, Catalogue, PlaybookChoice, Symptom
 from scepfix.rules.questions import ASK_SYMPTOM, admin_side_rivals, ask_org, open_questions
 from scepfix.rules.shown import Shown, shown_faults
 from scepfix.rules.signs import Signs, draw_signs
@@ -96,7 +96,15 @@ def most_severe(diagnoses: Sequence[Diagnosis], catalogue: Catalogue) -> Diagnos
 
 def _allowed(one: Shown, symptom: Symptom | None) -> bool:
     """*The option is not there* never looks at a device; what an org's owner says of it holds whatever the symptom."""
+    if symptom is Symptom.OPTION_NOT_THERE and not _on_the_admin_side(one):
+        return False
     return symptom in (None, *one.fault.symptoms) or one.on_the_admin_side
+
+
+def _on_the_admin_side(one: Shown) -> bool:
+    """Of the prerequisites, most are a device's or a person's."""
+    unmet = [sign.facts.get("id") for sign in one.own if sign.says == "prerequisite.unmet"]
+    return not unmet or any(found in ADMIN_PREREQUISITES for found in unmet)
 
 
 def _first_to_repair(case: _Case) -> Shown | None:
@@ -107,7 +115,7 @@ def _first_to_repair(case: _Case) -> Shown | None:
         return sure[0]
     last = signs.attempts.last
     open_end = last is not None and (signs.attempts.error is None or bool(signs.contradictions))
-    if not case.shown or open_end or signs.stale is not None or signs.registered is not None:
+    if not case.shown or open_end or signs.stale is not None or case.registration_holds:
         return None
     return case.shown[0]
 
@@ -116,9 +124,7 @@ def _of_fault(case: _Case, chosen: Shown) -> Diagnosis:
     fault, signs = chosen.fault, case.signs
     others = [one for one in case.shown if one is not chosen]
     also = tuple(one.fault.id for one in others if not one.weak)
-    choices = (
-        choice.playbook for choice in fault.playbook_when if all(signs.meets(one, by_owner=True) for one in choice.when)
-    )
+    choices = (choice.playbook for choice in fault.playbook_when if _holds(choice, signs))
     evidence = {id(item): item for one in (chosen, *others) for item in one.evidence}
     return Diagnosis(
         verdict=Verdict.FAULT,
@@ -137,6 +143,12 @@ def _of_fault(case: _Case, chosen: Shown) -> Diagnosis:
         device=case.circumstances.device,
         checks=checks_by_hand(case.catalogue, signs, None) if fault.by_hand else (),
     )
+
+
+def _holds(choice: PlaybookChoice, signs: Signs) -> bool:
+    """To touch a device asks for the word of each fact's owner; to leave it alone, anybody's is enough."""
+    by_owner = choice.playbook != "report"
+    return all(signs.meets(condition, by_owner=by_owner) for condition in choice.when)
 
 
 def _rivals(case: _Case, chosen: Shown, also: Sequence[str]) -> tuple[Alternative, ...]:
@@ -165,7 +177,11 @@ def _pin_under(case: _Case, chosen: Shown) -> Answer:
 def _registered(case: _Case) -> bool:
     """Did the device register, and nothing that counts came after? *The option is not there* is no device's matter."""
     signs = case.signs
-    if case.symptom is Symptom.OPTION_NOT_THERE or signs.registered is None or signs.says("log.device-not-registered"):
+    if (
+        case.symptom is Symptom.OPTION_NOT_THERE
+        or signs.registered is None
+        or signs.says("log.device-not-registered", "device.offline")
+    ):
         return False
     last, moment = signs.attempts.last, signs.registered.observed_at
     if last is None or last is signs.registered or last.says == "log.registered":

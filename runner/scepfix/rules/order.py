@@ -22,3 +22,10 @@ def latest(items: Sequence[Evidence]) -> Evidence | None:
     """Return the last one by time; of equals and of those without a time, the one that stands last."""
     oldest = datetime.min.replace(tzinfo=UTC)
     return max(enumerate(items), key=lambda entry: (entry[1].observed_at or oldest, entry[0]))[1] if items else None
+
+
+def undecided(items: Sequence[Evidence]) -> bool:
+    """Do several readings of one thing have no last one among them: one without a time, or two at the last moment?"""
+    moments = [item.observed_at for item in items]
+    known = [moment for moment in moments if moment is not None]
+    return len(items) > 1 and (len(known) < len(moments) or known.count(max(known)) > 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from scepfix.domain.certificate import in_device_store
@@ -13,7 +13,7 @@ from scepfix.domain.moment import parse_rfc3339
 from scepfix.rules.attempts import ATTEMPTS, Attempts, judge_attempts
 from scepfix.rules.device_certificates import DeviceCertificates, Held, judge_device_certificates
 from scepfix.rules.okta_records import RECORD, ended_at, last_word_on_records
-from scepfix.rules.order import before, latest, within
+from scepfix.rules.order import before, latest, undecided, within
 from scepfix.rules.stale import outweighs, sift
 
 #: An outage explains an error this close to it.
@@ -21,19 +21,19 @@ _OUTAGE = timedelta(minutes=15)
 _ANOTHER_DAY = timedelta(days=1)
 _CLOCK_SECONDS = 300
 _WINDOWS_MINIMUM = Condition("device.okta-verify", {"platform": "windows", "version": {"version_below": "6.1.1"}})
-#: Settings and states, of which only the last reading of a witness counts.
-_READ_AGAIN = frozenset(
-    {
-        "okta.pin-setting",
-        "okta.admin-may-generate",
-        "okta.not-registered",
-        "device.clock",
-        "device.daemon",
-        "device.okta-verify",
-        "device.mfa-list",
-        "device.offline",
-    }
-)
+#: Settings and states, of which only the last reading counts, and the fact without which it is none.
+_READ_AGAIN: Mapping[str, str | None] = {
+    "okta.pin-setting": "enabled",
+    "okta.admin-may-generate": "allowed",
+    "okta.not-registered": None,
+    "device.clock": "offset_seconds",
+    "device.daemon": "present",
+    "device.okta-verify": None,
+    "device.mfa-list": "person_on_it",
+    "device.offline": None,
+}
+#: The catalogue has the same bound for a silence that the MDM states itself.
+_SILENT = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,29 +80,30 @@ def draw_signs(evidence: Sequence[Evidence], now: datetime) -> Signs:
     evidence = _still_listed(evidence)
     attempts = judge_attempts(evidence)
     certificates = judge_device_certificates(evidence, now)
-    registered = _registered(evidence)
-    sifted = sift(evidence, certificates.current, registered)
+    current = certificates.current
+    registration = _last_registration(evidence)
+    sifted = sift(evidence, current, registration)
+    registered = registration if registration and _still_holds(registration, evidence) else None
     error = attempts.error
-    stale, doubt = _staleness(error, certificates, registered)
-    contradictions = [text for text in (attempts.contradiction, doubt, *sifted.contradictions) if text]
-    records, notes = last_word_on_records(sifted.kept, error, stale, certificates.current, registered)
-    others = _others(sifted.kept, registered)
+    stale, doubt = _staleness(error, current, registration)
+    records, notes, doubts = last_word_on_records(sifted.kept, error, stale, current, registration)
+    others, more_doubts = _others(sifted.kept, registered)
+    if error is not None and error.says == "log.rejected":
+        error, others, doubt = _found_or_not(error, others, doubt)
+    contradictions = [
+        text for text in (attempts.contradiction, doubt, *sifted.contradictions, *doubts, *more_doubts) if text
+    ]
     signs = [Sign(item.says, (item,), item.facts) for item in (*records, *others)]
     signs += [Sign(says, found) for says, found in certificates.signs.items()]
     if error is not None and stale is None and not doubt:
-        signs += _of_error(error, attempts, certificates.current, sifted.kept)
-    signs += _drawn(signs, evidence, certificates.current)
+        signs += _of_error(error, attempts, current, sifted.kept)
+    signs += _drawn(signs, evidence, current, now)
+    if any(sign.says == "device.clock-right" for sign in signs):
+        signs = [sign for sign in signs if sign.says != "certificate.not-yet-valid"]
     if stale is None and sifted.stale:
         stale = sifted.stale[-1]
-    return Signs(
-        tuple(signs),
-        attempts,
-        certificates,
-        stale,
-        registered,
-        tuple(contradictions),
-        (*certificates.notes, *notes),
-    )
+    notes = [*certificates.notes, *notes]
+    return Signs(tuple(signs), attempts, certificates, stale, registered, tuple(contradictions), tuple(notes))
 
 
 def _still_listed(evidence: Sequence[Evidence]) -> list[Evidence]:
@@ -111,37 +112,47 @@ def _still_listed(evidence: Sequence[Evidence]) -> list[Evidence]:
     gone = latest([item for item in listings if in_device_store(str(item.facts.get("store") or ""))])
     if gone is None:
         return list(evidence)
-    return [
-        item
-        for item in evidence
-        if item.says != "keychain.certificate" or not before(item.observed_at, gone.observed_at)
-    ]
+
+    def is_gone(item: Evidence) -> bool:
+        listed_before = before(item.observed_at, gone.observed_at)
+        return item.says == "keychain.certificate" and listed_before and outweighs(gone, item)
+
+    return [item for item in evidence if not is_gone(item)]
 
 
-def _registered(evidence: Sequence[Evidence]) -> Evidence | None:
-    """Return the last registration that still holds: none before the deletion of its record does."""
-    candidates = [item for item in evidence if item.says in ("okta.registered", "log.registered")]
-    found = latest([item for item in candidates if item.witness is not Witness.TICKET]) or latest(candidates)
-    if found is None:
-        return None
+def _last_registration(evidence: Sequence[Evidence]) -> Evidence | None:
+    found = [item for item in evidence if item.says in ("okta.registered", "log.registered")]
+    return latest([item for item in found if item.witness is not Witness.TICKET]) or latest(found)
+
+
+def _still_holds(registration: Evidence, evidence: Sequence[Evidence]) -> bool:
+    """A registration ends with the deletion of its record, and when a later look finds none."""
     for item in evidence:
-        if item.says in ("okta.device-gone", "okta.not-registered") and not outweighs(found, item):
-            return None
-        same = item.facts.get("device_id") in (None, found.facts.get("device_id")) or not found.facts.get("device_id")
-        if item.says == "okta.device-gone" and same and not before(ended_at(item), found.observed_at):
-            return None
-        if item.says == "okta.not-registered" and before(found.observed_at, item.observed_at):
-            return None
-    return found
+        if item.says not in ("okta.device-gone", "okta.not-registered"):
+            continue
+        if not outweighs(registration, item):
+            return False
+        if not outweighs(item, registration):
+            continue
+        ids = (item.facts.get("device_id"), registration.facts.get("device_id"))
+        same = not all(ids) or ids[0] == ids[1]
+        if item.says == "okta.device-gone" and same and not before(ended_at(item), registration.observed_at):
+            return False
+        if item.says == "okta.not-registered" and before(registration.observed_at, item.observed_at):
+            return False
+    return True
 
 
 def _staleness(
-    error: Evidence | None, certificates: DeviceCertificates, registered: Evidence | None
+    error: Evidence | None, current: Held | None, registered: Evidence | None
 ) -> tuple[Evidence | None, str]:
     """Return the error if it is stale, and a contradiction if it cannot be told or does not fit."""
     if error is None:
         return None, ""
-    current = certificates.current
+    if registered is not None and not outweighs(registered, error):
+        registered = None
+    if current is not None and not any(outweighs(reading, error) for reading in current.readings):
+        current = None
     came = [m for m in (current.appeared_at if current else None, registered.observed_at if registered else None) if m]
     if error.observed_at is None:
         # A rejection without a time still says that there is a certificate: it is kept, as a hint (_of_error).
@@ -157,18 +168,42 @@ def _staleness(
     return None, ""
 
 
-def _others(evidence: Sequence[Evidence], registered: Evidence | None) -> list[Evidence]:
-    """Return the evidence that counts as it stands: of a fact that was read twice, the last reading."""
+def _others(evidence: Sequence[Evidence], registered: Evidence | None) -> tuple[list[Evidence], list[str]]:
+    """Return the evidence that counts as it stands (of what was read twice, the last reading), and contradictions."""
     left_out = RECORD | ATTEMPTS | {"keychain.certificate", "okta.registered"}
-    kept: dict[object, Evidence] = {}
-    for index, item in enumerate(evidence):
+    kept: list[Evidence] = [registered] if registered else []
+    again: dict[object, list[Evidence]] = {}
+    for item in evidence:
         if item.says in left_out or _owner_says_it_too(item, evidence):
             continue
-        key: object = index
-        if item.says in _READ_AGAIN:
-            key = (item.says, item.witness, item.facts.get("person"), item.facts.get("list"))
-        kept[key] = latest([kept[key], item]) or item if key in kept else item
-    return [*kept.values(), *([registered] if registered else [])]
+        if item.says == "okta.not-registered" and registered is not None and not outweighs(item, registered):
+            continue
+        if item.says not in _READ_AGAIN:
+            kept.append(item)
+        elif _READ_AGAIN[item.says] is None or item.facts.get(_READ_AGAIN[item.says] or "") is not None:
+            again.setdefault((item.says, item.facts.get("person"), item.facts.get("list")), []).append(item)
+    contradictions: list[str] = []
+    for readings in again.values():
+        fact = _READ_AGAIN[readings[0].says]
+        if fact and undecided(readings) and len({str(item.facts.get(fact)) for item in readings}) > 1:
+            contradictions.append(f"{readings[0].says} was read in two ways: which came last?")
+        elif last := latest(readings):
+            known = {name: value for item in readings for name, value in item.facts.items() if value is not None}
+            kept.append(replace(last, facts={**known, **last.facts}))
+    return kept, contradictions
+
+
+def _found_or_not(error: Evidence, others: list[Evidence], doubt: str) -> tuple[Evidence | None, list[Evidence], str]:
+    """A rejection means that a certificate was found; a listing without one is from another time, or contradicts it."""
+    listing = latest([item for item in others if item.says == "keychain.none"])
+    if listing is None:
+        return error, others, doubt
+    if before(error.observed_at, listing.observed_at):
+        return None, others, doubt
+    others = [item for item in others if item.says != "keychain.none"]
+    if before(listing.observed_at, error.observed_at):
+        return error, others, doubt
+    return error, others, doubt or "the server rejected a certificate, and a listing of that time has none"
 
 
 def _owner_says_it_too(item: Evidence, evidence: Sequence[Evidence]) -> bool:
@@ -198,42 +233,57 @@ def _of_error(error: Evidence, attempts: Attempts, current: Held | None, evidenc
     return [plain]
 
 
-def _drawn(signs: Sequence[Sign], evidence: Sequence[Evidence], current: Held | None) -> list[Sign]:
+def _drawn(signs: Sequence[Sign], evidence: Sequence[Evidence], current: Held | None, now: datetime) -> list[Sign]:
     """Return the signs that several facts show together."""
 
     def of(*ids: str) -> tuple[Evidence, ...]:
         return tuple(item for sign in signs if sign.says in ids for item in sign.evidence)
 
     drawn: list[Sign] = []
-    installed, none = of("profile.installed", "mdm.profile-installed"), of("keychain.none")
+    installed, none = of("profile.installed", "mdm.profile-installed"), of("keychain.none", "mdm.certificate-none")
     if installed and none:
         drawn.append(Sign("certificate.never-came", (*none, *installed)))
     drawn += _of_secret_reset(of("okta.secret-reset"), installed, (*none, *of("log.no-certificate")))
     sign_ins = [item for item in of("device.sign-in") if current and not before(item.observed_at, current.appeared_at)]
     if sign_ins and of("okta.no-record"):
         drawn.append(Sign("okta.no-record-after-sign-in", (*of("okta.no-record", "certificate.usable"), *sign_ins)))
-    reasons = [
-        sign for sign in signs if sign.says == "mdm.profile-missing" and sign.facts.get("reason") not in _NO_REASON
+    drawn += [
+        Sign("profile.reason-known", sign.evidence)
+        for sign in signs
+        if sign.says == "mdm.profile-missing" and sign.facts.get("reason") not in _NO_REASON
     ]
-    drawn += [Sign("profile.reason-known", sign.evidence) for sign in reasons]
-    first_rejected = min((item.observed_at for item in of("log.rejected-again") if item.observed_at), default=None)
+    for item in of("mdm.device"):
+        seen = parse_rfc3339(item.facts.get("last_seen_at"))
+        if seen is not None and (item.observed_at or now) - seen > _SILENT:
+            drawn.append(Sign("mdm.not-seen-lately", (item,)))
     offsets = [sign for sign in signs if sign.says == "device.clock"]
-    right = [sign for sign in offsets if _is_small(sign.facts.get("offset_seconds"))]
-    if right and len(right) == len(offsets):
-        drawn.append(Sign("device.clock-right", right[0].evidence))
-        if not before(right[0].evidence[0].observed_at, first_rejected):
-            drawn.append(Sign("device.clock-right-since", right[0].evidence))
-    active = [item for item in of("okta.device-active") if not before(item.observed_at, first_rejected)]
-    if active:
-        drawn.append(Sign("okta.device-active-since", tuple(active)))
+    if offsets and all(_is_small(sign.facts.get("offset_seconds")) for sign in offsets):
+        drawn.append(Sign("device.clock-right", of("device.clock")))
+    drawn += _since_rejected(of("log.rejected-again"), of("okta.device-active"), of("device.clock"), drawn)
+    platforms = {str(item.facts["platform"]) for item in evidence if item.facts.get("platform")}
     for sign in signs:
-        version_known = sign.says == "device.okta-verify" and sign.facts.get("version")
-        if version_known and not meets(_WINDOWS_MINIMUM, sign.says, sign.facts):
-            drawn.append(Sign("device.okta-verify-new-enough", sign.evidence))
-    mac = tuple(item for item in evidence if item.facts.get("platform") == "macos")
-    if mac:
-        drawn.append(Sign("device.macos", mac[:1]))
+        if sign.says == "device.okta-verify" and sign.facts.get("version") and platforms == {"windows"}:
+            facts = {**sign.facts, "platform": "windows"}
+            old = meets(_WINDOWS_MINIMUM, sign.says, facts)
+            drawn.append(Sign("device.okta-verify-old" if old else "device.okta-verify-new-enough", sign.evidence))
+    if platforms == {"macos"}:
+        drawn.append(Sign("device.macos", ()))
     return drawn
+
+
+def _since_rejected(
+    rejected: Sequence[Evidence], active: Sequence[Evidence], clock: Sequence[Evidence], drawn: Sequence[Sign]
+) -> list[Sign]:
+    """What was looked at after the first of repeated rejections, by Okta and not by hearsay, rules the rivals out."""
+    first = min((item.observed_at for item in rejected if item.observed_at), default=None)
+    found: list[Sign] = []
+    looked = [item for item in active if item.witness is Witness.OKTA and before(first, item.observed_at)]
+    if looked:
+        found.append(Sign("okta.device-active-since", tuple(looked)))
+    read = [item for item in clock if item.witness is not Witness.TICKET and before(first, item.observed_at)]
+    if read and any(sign.says == "device.clock-right" for sign in drawn):
+        found.append(Sign("device.clock-right-since", tuple(read)))
+    return found
 
 
 _NO_REASON = (None, "", "unknown")

@@ -12,18 +12,21 @@ from datetime import datetime
 
 from scepfix.domain.certificate import in_device_store
 from scepfix.domain.evidence import SAYS, Evidence, Witness
+from scepfix.domain.moment import parse_rfc3339
 from scepfix.rules.attempts import ATTEMPTS
 from scepfix.rules.device_certificates import Held
 
-#: Readings of which only the later can be true. The first of each pair speaks for a fault.
-_OPPOSITES: tuple[tuple[frozenset[str], frozenset[str]], ...] = (
-    (frozenset({"profile.none", "mdm.profile-missing"}), frozenset({"profile.installed", "mdm.profile-installed"})),
-    (frozenset({"mdm.install-failed"}), frozenset({"profile.installed", "mdm.profile-installed"})),
-    (frozenset({"profile.breaks"}), frozenset({"profile.ok"})),
-    (frozenset({"mdm.silent", "mdm.not-managed"}), frozenset({"mdm.device"})),
-    (frozenset({"okta.no-record"}), frozenset({"okta.device-active"})),
-    (frozenset({"okta.not-enrolled", "log.user-not-assigned"}), frozenset({"okta.enrolled"})),
-    (frozenset({"device.offline"}), frozenset({"device.sign-in"})),
+_INSTALLED = frozenset({"profile.installed", "mdm.profile-installed"})
+#: Readings of which only the later can be true: the first of each pair speaks for a fault, the second against it.
+#: ``True``: side by side without a time between them they contradict each other; else the first is believed.
+_OPPOSITES: tuple[tuple[frozenset[str], frozenset[str], bool], ...] = (
+    (frozenset({"profile.none", "mdm.profile-missing"}), _INSTALLED, True),
+    (frozenset({"mdm.install-failed"}), _INSTALLED, False),
+    (frozenset({"profile.breaks"}), frozenset({"profile.ok"}), False),
+    (frozenset({"mdm.not-managed"}), frozenset({"mdm.device"}), True),
+    (frozenset({"okta.no-record"}), frozenset({"okta.device-active"}), True),
+    (frozenset({"okta.not-enrolled", "log.user-not-assigned"}), frozenset({"okta.enrolled"}), True),
+    (frozenset({"device.offline"}), frozenset({"device.sign-in"}), True),
 )
 #: A device that registers has what it needs: nothing older of the device, its MDM or the person speaks against it.
 _BEFORE_REGISTRATION = frozenset(
@@ -44,8 +47,11 @@ _BEFORE_CERTIFICATE = frozenset(
         "okta.certificate-revoked",
         "okta.secret-reset",
         "log.enrolment-lost",
+        "log.not-eligible",
     }
 )
+#: What failed beside a certificate that is usable all the same: a renewal, say.
+_NOTHING_BESIDE_A_CERTIFICATE = frozenset({"mdm.install-failed", "scep.refused", "okta.secret-reset"})
 _NO_CERTIFICATE = frozenset({"keychain.none", "mdm.certificate-none"})
 
 
@@ -65,30 +71,63 @@ def outweighs(newer: Evidence, older: Evidence) -> bool:
 
 def sift(evidence: Sequence[Evidence], current: Held | None, registered: Evidence | None) -> Sifted:
     """Given the evidence of one device, its present certificate and its last registration, return what still counts."""
-    stale = {id(item) for item in evidence if _outlived(item, current, registered)}
-    contradictions: list[str] = []
+    stale = {id(item) for item in evidence if _outlived(item, current, registered) or _seen_since(item, evidence)}
     dropped: set[int] = set()
-    for against, in_favour in _OPPOSITES:
-        bad = [item for item in evidence if item.says in against and id(item) not in stale]
-        good = [one for one in evidence if one.says in in_favour and all(outweighs(one, item) for item in bad)]
-        if not bad or not good:
-            continue
-        last_bad, last_good = _last(bad), _last(good)
-        if last_bad is None or last_good is None or last_bad == last_good:
-            contradictions.append(f"{bad[0].says} and {good[0].says} stand side by side: which came last?")
-            dropped |= {id(item) for item in bad}
-        elif last_bad < last_good:
-            stale |= {id(item) for item in bad}
-        else:
-            dropped |= {id(item) for item in good}
+    contradictions: list[str] = []
+    for against, in_favour, exclusive in _OPPOSITES:
+        for bad in evidence:
+            if bad.says not in against or id(bad) in stale:
+                continue
+            for good in evidence:
+                if good.says in in_favour and _same_thing(bad, good):
+                    verdict = _which(bad, good, exclusive=exclusive)
+                    (stale if verdict == "good" else dropped if verdict else set()).add(id(bad))
+                    if verdict == "bad":
+                        dropped.discard(id(bad))
+                        dropped.add(id(good))
+                    elif verdict == "neither":
+                        contradictions.append(f"{bad.says} and {good.says} stand side by side: which came last?")
     for item in evidence:
-        if item.says in _NO_CERTIFICATE and id(item) not in stale and current is not None and _device_wide(item):
-            contradictions.append("a listing has no Device Access certificate, and another has a usable one")
+        if id(item) in stale:
+            continue
+        if item.says in _NO_CERTIFICATE and current is not None and _device_wide(item):
             dropped.add(id(item))
-        elif (item.says == "keychain.none" and not _device_wide(item)) or _said_by_the_device_too(item, evidence):
+            if any(outweighs(item, reading) for reading in current.readings):
+                contradictions.append("a listing has no Device Access certificate, and another has a usable one")
+        elif (
+            (item.says == "keychain.none" and not _device_wide(item))
+            or (current is not None and item.says in _NOTHING_BESIDE_A_CERTIFICATE)
+            or _said_by_the_device_too(item, evidence)
+        ):
             dropped.add(id(item))
     kept = tuple(item for item in evidence if id(item) not in stale | dropped)
     return Sifted(kept, tuple(item for item in evidence if id(item) in stale), tuple(dict.fromkeys(contradictions)))
+
+
+def _seen_since(item: Evidence, evidence: Iterable[Evidence]) -> bool:
+    """A silence ends when the MDM sees the device again; that it has a record of it does not end it."""
+    return item.says == "mdm.silent" and any(
+        outweighs(other, item) and _before(item, parse_rfc3339(other.facts.get("last_seen_at")) or other.observed_at)
+        for other in evidence
+        if other.says == "mdm.device"
+    )
+
+
+def _same_thing(first: Evidence, second: Evidence) -> bool:
+    """Two profiles are not opposites of each other: with identifiers on both sides, they must be the same."""
+    names = (first.facts.get("identifier"), second.facts.get("identifier"))
+    return not all(names) or names[0] == names[1]
+
+
+def _which(bad: Evidence, good: Evidence, *, exclusive: bool) -> str:
+    """Return which of two opposites counts: "good", "bad", "neither" (they contradict each other), or "" for both."""
+    if bad.witness is not good.witness and Witness.TICKET in (bad.witness, good.witness):
+        return "good" if bad.witness is Witness.TICKET else "bad"
+    if bad.observed_at is None or good.observed_at is None or bad.observed_at == good.observed_at:
+        return "neither" if exclusive else ""
+    if bad.observed_at < good.observed_at:
+        return "good"
+    return "bad" if exclusive else ""
 
 
 def _outlived(item: Evidence, current: Held | None, registered: Evidence | None) -> bool:
@@ -96,6 +135,8 @@ def _outlived(item: Evidence, current: Held | None, registered: Evidence | None)
     if registered is not None and may_outlive and _before(item, registered.observed_at):
         return True
     if current is None or item.says not in _BEFORE_CERTIFICATE:
+        return False
+    if not any(outweighs(reading, item) for reading in current.readings):
         return False
     if item.says == "okta.certificate-revoked":
         revoked, present = item.facts.get("serial_number"), current.facts.get("serial_number")
@@ -115,12 +156,6 @@ def _said_by_the_device_too(item: Evidence, evidence: Iterable[Evidence]) -> boo
         and item.witness is Witness.TICKET
         and any(other.says == item.says and other.witness is not Witness.TICKET for other in evidence)
     )
-
-
-def _last(items: Sequence[Evidence]) -> datetime | None:
-    """Return the last moment, None where one of them has none."""
-    moments = [item.observed_at for item in items]
-    return None if None in moments else max(moment for moment in moments if moment is not None)
 
 
 def _before(item: Evidence, moment: datetime | None) -> bool:
