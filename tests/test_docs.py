@@ -28,6 +28,7 @@ from scepfix.domain.evidence import (
     PREREQUISITES,
     SAYS,
     TRUTH_FACTS,
+    WORD_FACTS,
     Witness,
 )
 from scepfix.domain.fault import DRAWN_SIGNS, HANDS, Catalogue, Symptom
@@ -306,6 +307,17 @@ def test_every_fact_that_any_evidence_may_carry_is_explained_and_no_other() -> N
     table = rows(section(page("evidence.md"), "Facts of any evidence"))
 
     assert {row[0].strip("`"): row[1] for row in table} == dict(COMMON_FACTS)
+
+
+def test_every_fact_with_words_of_its_own_is_listed() -> None:
+    section = page("evidence.md").partition("### Words of facts")[2].partition("### ")[0]
+    listed = {
+        row.split("|")[1].split()[0].strip("`"): re.findall(r"`([^`]+)`", row.split("|")[2])
+        for row in section.splitlines()
+        if row.startswith("| `")
+    }
+
+    assert listed == {fact: list(words) for fact, words in WORD_FACTS.items()}
 
 
 def test_every_typed_fact_is_listed_with_its_type_and_no_other() -> None:

@@ -41,6 +41,8 @@ _MOJIBAKE_LEADS = ((b"\xc2\xc3", 1), (b"\xe2\xef", 2), (b"\xf0", 3))
 _LOST_QUOTE = re.compile("â€[?\ufffd]?")
 #: What is left of a non-breaking space whose second character was taken for a blank.
 _LOST_BLANK = re.compile(r"Â(?=\s)")
+#: Quoted-printable (RFC 2045 section 6.7), as the source of a mail has it. "=3D" tells it: every "=" is written so.
+_QUOTED_PRINTABLE = re.compile(r"=\r?\n|(?:=[0-9A-F]{2})+")
 _JSON_ESCAPED = re.compile(
     r'\\(?:[\\nrtu/]|"(?:[A-Za-z]+-Management|API(?: error)?|message|location|defaultProperties|text)\\+")'
 )
@@ -99,6 +101,8 @@ def squeeze(original: str) -> Mapped:
     ``{noformat}`` / ``{code}`` marks, typographic quotes and dashes, controls and zero-width characters.
     """
     mapped = Mapped(original, list(range(len(original))))
+    if "=3D" in original:
+        mapped = mapped.replace(_QUOTED_PRINTABLE, _printable)
     if "\0" in original:
         # First of all, or one in the middle of an entity or an escape would keep it from being read.
         mapped = mapped.replace(_NULS)
@@ -119,6 +123,10 @@ def squeeze(original: str) -> Mapped:
     if ">" in mapped.text:
         mapped = mapped.replace(_QUOTE_PREFIX)
     return mapped.replace(_JIRA).replace(_SQUEEZED)
+
+
+def _printable(match: re.Match[str]) -> str:
+    return "" if match[0].endswith("\n") else bytes.fromhex(match[0].replace("=", "")).decode("utf-8", "replace")
 
 
 def _without_json(mapped: Mapped) -> Mapped:
