@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
 from scepfix.adapters.small_files import unreadable
 from scepfix.domain.errors import UsageError
 from scepfix.domain.fault import Catalogue
+from scepfix.domain.policy import RepairPolicy
 from scepfix.parsers import located_yaml
 from scepfix.parsers.fault_catalogue import read_catalogue
-from scepfix.parsers.settings import SettingsFile, read_settings
+from scepfix.parsers.settings import ServiceSettings, SettingsFile, read_settings
 
 _LARGEST_BYTES = 4 * 1024 * 1024
 
@@ -25,6 +26,12 @@ class SiteSettings:
     catalogue: Catalogue
     issuer_files: tuple[str, ...]
     unpacked_bytes: int
+    mdm: ServiceSettings | None
+    okta: ServiceSettings | None
+    repair: RepairPolicy
+    allowed_signers: str | None
+    #: The settings file itself, absolute; None where there is none.
+    file: str | None
 
 
 def load_settings(path: str | None) -> SiteSettings:
@@ -49,22 +56,36 @@ def load_settings(path: str | None) -> SiteSettings:
         catalogue=read_catalogue(located_yaml.parse(shipped, "faults.yml"), site),
         issuer_files=tuple(str(_beside(file, issuer)) for issuer in found.issuer_certificates),
         unpacked_bytes=found.unpacked_mib * 1024 * 1024,
+        mdm=_reached(file, found.mdm),
+        okta=_reached(file, found.okta),
+        repair=found.repair,
+        allowed_signers=str(_beside(file, found.allowed_signers)) if found.allowed_signers else None,
+        file=str(file.absolute()) if path or file.is_file() else None,
     )
 
 
 def _check_names(file: Path, found: SettingsFile, located: located_yaml.Located) -> None:
     """Raise UsageError at the setting that names a file which is not there."""
     named: list[tuple[located_yaml.Path, str]] = [(("catalogue",), found.catalogue)] if found.catalogue else []
+    named += [(("allowed_signers",), found.allowed_signers)] if found.allowed_signers else []
+    for key, service in (("mdm", found.mdm), ("okta", found.okta)):
+        named += [((key, "token_file"), service.token_file)] if service and service.token_file else []
     named += [(("issuer_certificates", index), name) for index, name in enumerate(found.issuer_certificates)]
     for path, name in named:
         if not _beside(file, name).is_file():
-            key = ".".join(str(part) for part in path)
+            dotted = ".".join(str(part) for part in path)
             raise UsageError(
                 "settings",
-                f"{key} names {name!r}, and there is no such file",
+                f"{dotted} names {name!r}, and there is no such file",
                 where=located.where(path),
                 hint=f"a relative name starts at {file.parent}",
             )
+
+
+def _reached(file: Path, service: ServiceSettings | None) -> ServiceSettings | None:
+    if service is None or not service.token_file:
+        return service
+    return replace(service, token_file=str(_beside(file, service.token_file)))
 
 
 def _default_place() -> Path:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from scepfix.domain.device import Identity
 from scepfix.domain.errors import InputError
+from scepfix.domain.evidence import Evidence
 from scepfix.domain.fault import Catalogue
+from scepfix.domain.mdm import ManagedProfile, MdmDevice
+from scepfix.domain.plan import Plan
+from scepfix.domain.remediation import Approval, Intent, Remediation, Stage, StageResult
 
 
 class SmallFiles(Protocol):
@@ -60,3 +68,160 @@ class Settings(Protocol):
     def issuer_files(self) -> tuple[str, ...]:
         """Paths of the certificates of this org's Device Access CA."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryDevice:
+    """A device as the inventory names it; ``connection`` are checked Ansible connection variables."""
+
+    name: str
+    host: str
+    connection: Mapping[str, str | int]
+    person: str = ""
+
+
+class Inventory(Protocol):
+    """The admin's Ansible inventory."""
+
+    def devices(self, names: Sequence[str], group: str | None = None) -> tuple[InventoryDevice, ...]:
+        """Given exact names or a group, return the devices. Raise UsageError where one is not there, or none is."""
+        ...
+
+
+class Mdm(Protocol):
+    """The MDM. Group changes are idempotent: a device that is in (or out) already stays so."""
+
+    def profile(self) -> ManagedProfile:
+        """Return the SCEP profile that scepfix may move. Raise MdmError."""
+        ...
+
+    def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
+        """Given serial numbers, return the records found, by serial number, in as few calls as possible."""
+        ...
+
+    def members(self) -> tuple[MdmDevice, ...]:
+        """Return the devices in scepfix's exclusion group."""
+        ...
+
+    def exclude(self, mdm_ids: Sequence[str]) -> None:
+        """Ask for the profile's removal: add the devices to the exclusion group, in one change."""
+        ...
+
+    def put_back(self, mdm_ids: Sequence[str]) -> None:
+        """Ask for the profile's re-install: take the devices out of the exclusion group, in one change."""
+        ...
+
+    def nudge(self, mdm_ids: Sequence[str]) -> None:
+        """Ask the devices to check in now."""
+        ...
+
+    def certificates(self, mdm_id: str) -> tuple[datetime, tuple[bytes, ...]] | None:
+        """Return when the device's certificate list was taken and its DERs, or None where there is none."""
+        ...
+
+
+class Okta(Protocol):
+    """The Okta org, read only."""
+
+    def device_evidence(self, identity: Identity, person: str, admin: str) -> tuple[Evidence, ...]:
+        """Given a device's identity and who it is about ("" where unknown), return what Okta says of it."""
+        ...
+
+    def registered(self, identity: Identity, person: str, since: datetime) -> bool | None:
+        """Has that person registered since then, on the record that exists now? None where it cannot be known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A stage run: its own folder, a playbook by FQCN, and the devices, by opaque host name.
+
+    ``folder`` is fresh, named by the intent. ``devices`` is what ``run.json`` says of each host (docs/run-folder.md).
+    """
+
+    folder: Path
+    ident: str
+    playbook: str
+    stage: str
+    connections: Mapping[str, Mapping[str, str | int]]
+    devices: Mapping[str, Mapping[str, object]]
+    wait_seconds: int = 0
+    #: A preview: the MDM is opened without the right to change anything.
+    read_only: bool = False
+
+
+class PlaybookRunner(Protocol):
+    """Runs playbooks in processes of their own, which outlive this one."""
+
+    def start(self, request: RunRequest) -> None:
+        """Start the run, detached. The intent must have been marked started by this process alone."""
+        ...
+
+    def alive(self, folder: Path) -> bool:
+        """Is the run of that folder going on?"""
+        ...
+
+    def started(self, folder: Path) -> bool:
+        """Was a run ever begun in that folder?"""
+        ...
+
+    def wait(self, folder: Path, timeout_seconds: float) -> bool:
+        """Wait for the run's end; True when it ended."""
+        ...
+
+    def results(self, folder: Path, hosts: Sequence[str], stage: Stage | None) -> Mapping[str, StageResult]:
+        """Return what each host answered; ``unknown`` for all whose events do not show a whole run (never raises)."""
+        ...
+
+
+class Store(Protocol):
+    """The truth: plans, approvals, remediations, intents. Every change of a remediation is a compare-and-set on seq."""
+
+    def save_plan(self, plan: Plan) -> None: ...
+
+    def plan(self, digest: str) -> Plan | None: ...
+
+    def save_approval(self, approval: Approval) -> None: ...
+
+    def approvals(self, digest: str) -> tuple[Approval, ...]: ...
+
+    def begin(self, remediations: Sequence[Remediation]) -> tuple[Remediation, ...]:
+        """Insert those that are not there yet (by id). Raise DeviceTakenError where a device has another live owner."""
+        ...
+
+    def remediations(self, digest: str | None = None, *, only_open: bool = False) -> tuple[Remediation, ...]: ...
+
+    def commit(self, changed: Sequence[Remediation], intents: Sequence[Intent]) -> None:
+        """Write both in one transaction; each remediation must be stored with ``seq - 1``. Raise SeqError otherwise."""
+        ...
+
+    def open_intents(self, remediation_ids: Sequence[str]) -> tuple[Intent, ...]:
+        """Intents that are not done, oldest first."""
+        ...
+
+    def claim(self, intent_id: str, at: datetime) -> bool:
+        """Compare-and-set ``written`` → ``started``; False where somebody else started it."""
+        ...
+
+    def finish(
+        self,
+        intent_id: str,
+        results: Mapping[str, StageResult],
+        changed: Sequence[Remediation],
+        at: datetime,
+        intents: Sequence[Intent] = (),
+    ) -> None:
+        """Write outcome, changed remediations and the next intents in one transaction, as ``commit`` does."""
+        ...
+
+    def hold(self, name: str) -> AbstractContextManager[bool]:
+        """Hold a name while this process lives; yields False where another process holds it."""
+        ...
+
+
+class Clock(Protocol):
+    """Time comes in as a value."""
+
+    def now(self) -> datetime: ...
+
+    def sleep(self, seconds: float) -> None: ...
