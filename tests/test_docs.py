@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from scepfix.domain.evidence import (
 )
 from scepfix.domain.fault import DRAWN_SIGNS, HANDS, Catalogue, Symptom
 from scepfix.domain.fault import STEP_VALUES as VALUES
+from scepfix.domain.policy import RepairPolicy
 from scepfix.parsers import located_yaml
 from scepfix.parsers.fault_catalogue import read_catalogue
 from scepfix.parsers.settings import read_settings
@@ -117,7 +119,7 @@ def commands() -> dict[str, click.Command]:
 
 
 COMMANDS = commands()
-GLOBAL = {"--json", "--config", "--no-color"}
+GLOBAL = {"--json", "--config", "--database", "--no-color"}
 #: The heading under which each command stands.
 HEADINGS = {
     "faults list": "scepfix faults list and scepfix faults show",
@@ -141,7 +143,7 @@ def test_every_option_is_explained_and_no_other(words: str) -> None:
     text = section(page("command-line.md"), heading)
     here = [name for name in COMMANDS if HEADINGS.get(name, f"scepfix {name}") == heading]
 
-    explained = {word.split()[0] for word in ids(text) if word.startswith("--")}
+    explained = {word.split()[0] for word in ids(text) if re.match(r"--?\w", word)}
 
     assert explained == set().union(*(options_of(COMMANDS[name]) for name in here))
 
@@ -524,12 +526,14 @@ def test_every_setting_is_explained_and_no_other() -> None:
 
 def settings_of_the_code() -> list[str]:
     """Ask the reader itself: an unknown key is answered with the list of the known ones."""
-    found: list[str] = []
-    for text, prefix in (("zzzzzz: 1\n", ""), ("limits: {zzzzzz: 1}\n", "limits.")):
+    groups = ("limits", "mdm", "okta")
+    # There are more of these than an error lists.
+    found = [f"repair.{each.name}" for each in fields(RepairPolicy)]
+    for text, prefix in (("zzzzzz: 1\n", ""), *((f"{group}: {{zzzzzz: 1}}\n", f"{group}.") for group in groups)):
         with pytest.raises(UsageError) as caught:
             read_settings(located_yaml.parse(text, "f"))
-        known = caught.value.message.split("known: ")[1]
-        found += [prefix + key for key in known.split(", ") if key != "limits"]
+        (known,) = re.findall(r"unknown key 'zzzzzz'; known: ([^\n]+)", caught.value.message)
+        found += [prefix + key for key in known.split(", ") if key not in (*groups, "repair")]
     return found
 
 
@@ -537,8 +541,9 @@ def test_the_example_of_settings_is_read(tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text(example("settings.md", "config.yml"), "utf-8")
     (tmp_path / "site-faults.yml").write_text(example("faults.md", "site-faults.yml"), "utf-8")
 
-    (tmp_path / "ca").mkdir()
-    (tmp_path / "ca/organization-intermediate.pem").touch()
+    for name in ("ca/organization-intermediate.pem", "secrets/mdm-token", "secrets/okta-token", "allowed_signers"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
 
     settings = load_settings(str(tmp_path / "config.yml"))
 
@@ -546,6 +551,16 @@ def test_the_example_of_settings_is_read(tmp_path: Path) -> None:
     assert settings.catalogue.fault("site-proxy-blocked") is not None
     assert settings.issuer_files == (str(tmp_path / "ca/organization-intermediate.pem"),)
     assert settings.unpacked_bytes == 512 * 1024 * 1024
+    assert replace(settings.repair, deny=()) == RepairPolicy()
+    assert settings.allowed_signers == str(tmp_path / "allowed_signers")
+
+
+def test_every_default_of_a_repair_is_the_one_that_is_told() -> None:
+    table = {row[0].strip("`"): row[2] for row in rows(page("settings.md").split("## Environment variables")[0])}
+
+    for each in fields(RepairPolicy):
+        told = table[f"repair.{each.name}"].strip("`")
+        assert told == ("none" if each.name == "deny" else str(getattr(RepairPolicy(), each.name)))
 
 
 def test_every_environment_variable_is_explained_and_no_other() -> None:

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "service": {"service", "workflow", "rules", "parsers", "domain"},
     "adapters": {"adapters", "service.ports", "parsers", "domain"},
     "simulator": {"simulator", "workflow", "domain"},
-    "cli": {"cli", "wiring", "service", "workflow", "rules", "parsers", "domain"},
+    "cli": {"cli", "web.page", "wiring", "service", "workflow", "rules", "parsers", "domain"},
     "web": {"web", "wiring", "service", "workflow", "rules", "parsers", "domain"},
     "wiring": {"wiring", "adapters", "simulator", "service", "workflow", "rules", "parsers", "domain"},
     "__main__": {"cli"},

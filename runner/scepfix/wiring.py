@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
+from scepfix.adapters import plan_files
+from scepfix.adapters.clock import SystemClock
+from scepfix.adapters.content_hash import content_sha256
+from scepfix.adapters.database_url import database_file
 from scepfix.adapters.evidence_sources import EvidenceSourcesOnDisk
+from scepfix.adapters.inventory import AnsibleInventory
+from scepfix.adapters.login_name import login_name
 from scepfix.adapters.settings_file import SiteSettings, load_settings
 from scepfix.adapters.small_files import SmallFilesOnDisk
+from scepfix.adapters.ssh_signatures import SshSignatures
+from scepfix.adapters.state_folder import fresh_run_folder, state_folder
+from scepfix.adapters.store.sqlite import SqliteStore
+from scepfix.domain.device import Observation
+from scepfix.domain.errors import UsageError
+from scepfix.domain.mdm import MdmDevice
+from scepfix.domain.plan import Plan
+from scepfix.domain.remediation import Approval, Remediation
 from scepfix.parsers import located_yaml
 from scepfix.parsers.demo_cases import DemoCase, read_demo_cases
+from scepfix.parsers.settings import ServiceSettings
+from scepfix.service.advance import Hands, Progress
+from scepfix.service.apply import apply_plan
+from scepfix.service.approve import SIGNATURE, UNAUTHENTICATED, approve_plan, reject_plan, signed_message
 from scepfix.service.check_profile import CheckedProfile, check_profile
-from scepfix.service.diagnose import DiagnoseReport, DiagnoseRequest, diagnose_inputs
+from scepfix.service.diagnose import (
+    DiagnoseReport,
+    DiagnoseRequest,
+    Ways,
+    diagnose_device,
+    diagnose_inputs,
+    org_issuers,
+)
 from scepfix.service.inspect_certificates import Inspection, InspectOptions, inspect_certificates
-from scepfix.service.ports import SmallFiles
+from scepfix.service.observe import NotObserved, observe_devices
+from scepfix.service.plan import PlanRequest, make_plan, refuse_other_settings
+from scepfix.service.ports import Inventory, InventoryDevice, Mdm, Okta, SmallFiles
+from scepfix.service.rescue import rescue
 
 
 def small_files() -> SmallFiles:
@@ -49,3 +79,208 @@ def diagnosis(request: DiagnoseRequest, config: str | None) -> DiagnoseReport:
     """Given a request and the settings file, diagnose as of now."""
     site = settings(config)
     return diagnose_inputs(request, EvidenceSourcesOnDisk(site.unpacked_bytes), small_files(), site, datetime.now(UTC))
+
+
+def mdm(config: str | None, read_only: bool = True) -> Mdm:
+    """Given the settings file, return the MDM that it names; ``read_only``: it refuses every change.
+
+    Raise UsageError (``no-mdm``) where the settings name none.
+    """
+    site = settings(config)
+    if site.mdm is None:
+        raise UsageError(
+            "no-mdm", "the settings name no MDM", where=site.file or "", hint="see mdm in docs/settings.md"
+        )
+    from scepfix.adapters.mdm.simulated import SimulatedMdm
+
+    return SimulatedMdm(site.mdm, read_only=read_only)
+
+
+def inventory(path: str) -> Inventory:
+    """Given the path of an Ansible inventory, return it; it is read when it is first asked."""
+    return AnsibleInventory(path)
+
+
+def okta(config: str | None) -> Okta:
+    """Given the settings file, return the Okta org that it names, to read from.
+
+    Raise UsageError (``no-okta``) where the settings name none.
+    """
+    site = settings(config)
+    if site.okta is None:
+        raise UsageError(
+            "no-okta", "the settings name no Okta org", where=site.file or "", hint="see okta in docs/settings.md"
+        )
+    from scepfix.adapters.okta.simulated import SimulatedOkta
+
+    return SimulatedOkta(site.okta)
+
+
+def observe(devices: Sequence[InventoryDevice], config: str | None) -> dict[str, Observation | NotObserved]:
+    """Given devices and the settings file, look at them through Ansible; nothing is changed.
+
+    The run folders hold what the devices said: each is removed again, unless its run failed for a device or goes on.
+    """
+    from scepfix.adapters.ansible.runner import AnsibleRunner
+
+    runner = AnsibleRunner(state_folder(), settings(config).file)
+    folders: list[Path] = []
+
+    def folder() -> Path:
+        folders.append(fresh_run_folder("observe"))
+        return folders[-1]
+
+    found = observe_devices(devices, runner, folder)
+    if not any(isinstance(one, NotObserved) and one.code != "unreachable" for one in found.values()):
+        for done in folders:
+            shutil.rmtree(done, ignore_errors=True)
+    return found
+
+
+def device_diagnosis(
+    request: DiagnoseRequest,
+    config: str | None,
+    inventory_file: str | None,
+    *,
+    ask_okta: bool,
+    tell: Callable[[str], None],
+) -> DiagnoseReport:
+    """Given a request, the settings file, an inventory (None: no device is looked at) and whether to ask Okta, ask
+    whoever there is, and diagnose. ``tell`` is given a line for the person who waits."""
+    site = settings(config)
+    ways = Ways(
+        observe=lambda device: observe([device], config)[device.name],
+        inventory=inventory(inventory_file) if inventory_file is not None else None,
+        mdm=mdm(config) if inventory_file is not None and site.mdm is not None else None,
+        okta=okta(config) if ask_okta else None,
+    )
+    sources, clock = EvidenceSourcesOnDisk(site.unpacked_bytes), SystemClock()
+    return diagnose_device(request, ways, sources, small_files(), site, clock.now, tell)
+
+
+# --- preview and approval ---------------------------------------------------------------------------------------
+
+
+def preview(
+    names: Sequence[str],
+    group: str | None,
+    inventory_file: str,
+    only_fault: str | None,
+    config: str | None,
+    tell: Callable[[str], None],
+) -> Plan:
+    """Given device names or a group, an inventory and a fault to keep (None: all), look and return the plan.
+
+    Nothing is written: devices are looked at, and MDM and Okta are opened to read from. ``tell`` is given a line for
+    the person who waits.
+    """
+    site = settings(config)
+    devices = inventory(inventory_file).devices(names, group)
+    tell(f"looking at {len(devices)} device{'' if len(devices) == 1 else 's'}, nothing is changed")
+    found = observe(devices, config)
+    request = PlanRequest(login_name(), content_sha256(), only_fault, org_issuers(site, small_files()))
+    return make_plan(
+        devices,
+        found,
+        mdm(config) if site.mdm is not None else None,
+        okta(config) if site.okta is not None else None,
+        site,
+        site.repair,
+        request,
+        SystemClock().now(),
+        _services(site),
+    )
+
+
+def load_plan(path: str) -> Plan:
+    """Given the path of a plan file, return the plan; refused where it was changed."""
+    return plan_files.load_plan(path)
+
+
+def save_plan(path: str, plan: Plan) -> None:
+    """Given a path and a plan, write the plan file."""
+    plan_files.save_plan(path, plan)
+
+
+def keep_plan(plan: Plan) -> str:
+    """Given a plan, keep it in the state folder and return the path: what was begun without a file can be gone on
+    with."""
+    folder = state_folder() / "plans"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = str(folder / f"{plan.digest().removeprefix('sha256:')}.json")
+    plan_files.save_plan(path, plan)
+    return path
+
+
+def write_text(path: str, text: str) -> None:
+    """Given a path and a text, write the file, whole or not at all."""
+    plan_files.write_whole(path, text)
+
+
+def approve(
+    plan: Plan, person: str | None, signature: str | None, config: str | None, database: str | None
+) -> Approval:
+    """Given a verified plan and who approves it (a name, a signature file, else the login name), write it down."""
+    site = settings(config)
+    how = UNAUTHENTICATED if signature is None else SIGNATURE
+    if signature is not None:
+        person = SshSignatures(site.allowed_signers).signer(signed_message(plan.digest()), signature)
+    with closing(store(database)) as kept:
+        return approve_plan(plan, person or login_name(), how, kept, site.repair, SystemClock().now())
+
+
+def reject(plan: Plan, reason: str, database: str | None) -> Approval:
+    """Given a verified plan and why it is not to be run, write it down."""
+    with closing(store(database)) as kept:
+        return reject_plan(plan, login_name(), reason, kept, SystemClock().now())
+
+
+def approvals(plan: Plan, database: str | None) -> tuple[Approval, ...]:
+    """Given a plan, return what was decided about its digest."""
+    with closing(store(database)) as kept:
+        return kept.approvals(plan.digest())
+
+
+# --- repair -----------------------------------------------------------------------------------------------------
+
+
+def store(database: str | None) -> SqliteStore:
+    """Given what --database says (None: the default), return the store."""
+    return SqliteStore(database_file(database))
+
+
+def apply(
+    plan: Plan, config: str | None, database: str | None, tell: Callable[[Progress], None]
+) -> tuple[Plan, tuple[Remediation, ...]]:
+    """Given a verified plan, run what was approved under its digest, or go on with it; return that plan and what came.
+
+    The stored plan is run, not the file: how a device is reached and when the plan expires is as it was at the
+    approval, whatever the file says now.
+    """
+    from scepfix.adapters.ansible.runner import AnsibleRunner
+
+    site = settings(config)
+    with closing(store(database)) as kept:
+        plan = kept.plan(plan.digest()) or plan
+        if not kept.remediations(plan.digest()):
+            refuse_other_settings(plan, site.repair, _services(site))
+        hands = Hands(
+            store=kept,
+            runner=AnsibleRunner(state_folder(), site.file),
+            clock=SystemClock(),
+            policy=site.repair,
+            runs=state_folder() / "runs",
+            okta=okta(config) if site.okta is not None else None,
+            issuers=org_issuers(site, small_files()),
+            tell=tell,
+        )
+        return plan, apply_plan(plan, content_sha256(), hands)
+
+
+def put_all_back(config: str | None) -> tuple[MdmDevice, ...]:
+    """Given the settings file, put back every device of the exclusion group, from the MDM alone; return them."""
+    return rescue(mdm(config, read_only=False))
+
+
+def _services(site: SiteSettings) -> dict[str, ServiceSettings | None]:
+    return {"mdm": site.mdm, "okta": site.okta}

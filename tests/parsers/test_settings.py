@@ -8,8 +8,10 @@ import pytest
 
 from scepfix.adapters.settings_file import load_settings
 from scepfix.domain.errors import UsageError
+from scepfix.domain.plan import ProofGrade
+from scepfix.domain.policy import RepairPolicy
 from scepfix.parsers.located_yaml import parse
-from scepfix.parsers.settings import DEFAULT_UNPACKED_MIB, SettingsFile, read_settings
+from scepfix.parsers.settings import DEFAULT_UNPACKED_MIB, ServiceSettings, SettingsFile, read_settings
 
 WHOLE = """\
 ways_in:
@@ -65,6 +67,64 @@ def test_a_wrong_setting_is_refused_with_its_line(text: str, line: int, message:
     assert (caught.value.code, caught.value.where) == ("settings", f"config.yml:{line}")
     assert message in caught.value.message
     assert "config.yml" not in caught.value.message
+
+
+REPAIR = """\
+mdm: {kind: simulated, url: "http://127.0.0.1:1", token_file: t, profile: com.example.scep, exclusion_group: g}
+okta: {kind: simulated, url: "http://127.0.0.1:2"}
+repair: {poll_seconds: 2, put_back_after_hours: 168, proof_grade: mdm, deny: [ceo-mac, carol]}
+allowed_signers: signers
+"""
+
+
+def test_what_a_repair_needs_is_read() -> None:
+    found = read_settings(parse(REPAIR, "config.yml"))
+
+    assert found.mdm == ServiceSettings("simulated", "http://127.0.0.1:1", "t", "com.example.scep", "g")
+    assert found.okta == ServiceSettings("simulated", "http://127.0.0.1:2")
+    assert found.repair == RepairPolicy(
+        poll_seconds=2, put_back_after_hours=168, proof_grade=ProofGrade.MDM, deny=("ceo-mac", "carol")
+    )
+    assert found.allowed_signers == "signers"
+
+
+@pytest.mark.parametrize("text", ["mdm:\nokta:\nrepair:\n", "repair: {}\n", "repair: {deny: []}\n"])
+def test_a_repair_that_is_not_set_has_its_defaults(text: str) -> None:
+    assert read_settings(parse(text, "config.yml")) == SettingsFile()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mdm: {kind: simulated}\n", "url"),
+        ("mdm: {kind: simulated, url: u}\n", "exclusion_group"),
+        ("mdm: {kind: jamf, url: u, profile: p, exclusion_group: g}\n", "mdm.kind"),
+        ("mdm: {kind: simulated, url: '', profile: p, exclusion_group: g}\n", "mdm.url must be text"),
+        ("mdm: {kind: simulated, url: u, profile: p, exclusion_group: g, token: geheim}\n", "unknown key 'token'"),
+        ("mdm: [x]\n", "mdm must be a mapping"),
+        ("okta: {kind: simulated, url: u, profile: p}\n", "unknown key 'profile'"),
+        ("okta: {url: u}\n", "kind"),
+        ("repair: {pol_seconds: 3}\n", "did you mean 'poll_seconds'?"),
+        ("repair: {poll_seconds: 0}\n", "repair.poll_seconds must be a whole number from 1 to 3600, found 0"),
+        ("repair: {poll_seconds: 3601}\n", "found 3601"),
+        ("repair: {put_back_after_hours: 169}\n", "from 1 to 168"),
+        ("repair: {plan_valid_hours: 721}\n", "from 1 to 720"),
+        ("repair: {registration_days: 366}\n", "from 1 to 365"),
+        ("repair: {reinstall_minutes: true}\n", "found True"),
+        ("repair: {unauthenticated_devices: 1.5}\n", "found 1.5"),
+        ("repair: {proof_grade: hope}\n", "repair.proof_grade"),
+        ("repair: {deny: carol}\n", "repair.deny must be a list"),
+        ("repair: {deny: [1]}\n", "repair.deny.0 must be text"),
+        ("allowed_signers: [x]\n", "allowed_signers must be text"),
+    ],
+)
+def test_a_wrong_setting_of_a_repair_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_settings(parse(text, "config.yml"))
+
+    assert (caught.value.code, caught.value.where) == ("settings", "config.yml:1")
+    assert message in caught.value.message
+    assert "geheim" not in str(caught.value)
 
 
 def test_several_problems_are_all_told_at_once() -> None:
@@ -203,3 +263,28 @@ def test_the_limit_becomes_bytes(tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text("limits: {unpacked_mib: 3}\n")
 
     assert load_settings(str(tmp_path / "config.yml")).unpacked_bytes == 3 * 1024 * 1024
+
+
+@pytest.mark.parametrize("key", ["mdm", "okta"])
+def test_a_token_file_starts_at_the_folder_of_the_file_and_must_be_there(tmp_path: Path, key: str) -> None:
+    more = ", profile: p, exclusion_group: g" if key == "mdm" else ""
+    text = f"{key}: {{kind: simulated, url: u, token_file: secret{more}}}\n".encode()
+    error = refused(tmp_path, text)
+    assert error.message == f"{key}.token_file names 'secret', and there is no such file"
+
+    (tmp_path / "secret").write_text("geheim")
+    found = getattr(load_settings(str(tmp_path / "config.yml")), key)
+
+    assert found.token_file == str(tmp_path / "secret")
+
+
+def test_allowed_signers_that_are_not_there_are_an_error(tmp_path: Path) -> None:
+    error = refused(tmp_path, b"allowed_signers: absent\n")
+
+    assert (error.code, error.where) == ("settings", f"{tmp_path / 'config.yml'}:1")
+
+
+def test_the_settings_know_their_own_file(tmp_path: Path) -> None:
+    assert load_settings(None).file is None
+    (tmp_path / "config.yml").write_text("{}\n")
+    assert load_settings(str(tmp_path / "config.yml")).file == str(tmp_path / "config.yml")

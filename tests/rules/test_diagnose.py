@@ -725,3 +725,15 @@ def test_any_evidence_gets_a_whole_answer(items: list[Evidence], symptom: Sympto
 def test_a_playbook_that_touches_the_device_never_follows_from_an_admin_side_symptom(items: list[Evidence]) -> None:
     found = judged(*items, symptom=Symptom.OPTION_NOT_THERE)
     assert found.playbook in (None, "report")
+
+
+@pytest.mark.parametrize(
+    "came",
+    [okta("okta.registered", "11-10 08:00", person="alice"), log("log.rejected", "11-10 08:00")],
+    ids=["it registered once", "a certificate was rejected once"],
+)
+def test_a_certificate_that_came_once_and_is_gone_is_missing_and_no_failed_enrolment(came: Evidence) -> None:
+    gone = [device("profile.installed", "11-23 09:00"), device("keychain.none", "11-23 09:00", store="system")]
+
+    assert judged(*gone).fault == "scep-enrolment-failed"
+    assert judged(came, *gone).fault == "certificate-missing"

@@ -23,6 +23,7 @@ class Shared:
 
     as_json: bool = False
     config: str | None = None
+    database: str | None = None
     color: bool | None = None
 
     def print_document(self, kind: str, document: dict[str, Any]) -> None:
@@ -35,6 +36,10 @@ class Shared:
     def print_text(self, text: str) -> None:
         """Print text for a person; colour codes are dropped unless stdout is a terminal that wants them."""
         _write(text, color=self.wants_color(sys.stdout))
+
+    def tell(self, line: str) -> None:
+        """Say on standard error what is being waited for."""
+        click.echo(visible(line), err=True)
 
     def print_error(self, error: ScepfixError) -> None:
         """Print an error: a document with --json, else lines on stderr."""
@@ -110,6 +115,8 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
         shared.as_json = True
     elif param.name == "config":
         shared.config = value
+    elif param.name == "database":
+        shared.database = value
     elif param.name == "no_color":
         shared.color = False
     return value
@@ -125,6 +132,14 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
             callback=_remember,
             is_eager=True,
             help="Plain text even on a terminal.",
+        ),
+        click.option(
+            "--database",
+            metavar="URL",
+            expose_value=False,
+            callback=_remember,
+            is_eager=True,
+            help="Where repairs are written down: sqlite:///FILE (default: scepfix/ in the XDG state folder).",
         ),
         click.option(
             "--config",

@@ -13,6 +13,7 @@ from scepfix.domain.diagnosis import Verdict
 from scepfix.domain.errors import Exit
 from scepfix.domain.fault import Symptom
 from scepfix.domain.inert import visible
+from scepfix.service.ask import ASKED
 from scepfix.service.diagnose import DiagnoseReport, DiagnoseRequest
 
 
@@ -50,6 +51,10 @@ class SymptomType(click.ParamType[Symptom]):
 @click.option(
     "--device", metavar="NAME", help="The device that the PATHs were read from; else they are the ticket's word."
 )
+@click.option(
+    "-i", "--inventory", metavar="INVENTORY", help="Ansible inventory: --device is read, and its MDM record (settings)."
+)
+@click.option("--okta", "ask_okta", is_flag=True, help="Ask Okta too (settings); nothing is changed there.")
 @click.option("--user", "person", metavar="NAME", help="The person who needs the PIN.")
 @click.option("--admin", metavar="NAME", help="The admin who tried to generate it.")
 @click.option("--symptom", type=SymptomType(), metavar="S", help="generating-fails, or option-not-there.")
@@ -66,11 +71,14 @@ def diagnose(
     admin: str | None,
     symptom: Symptom | None,
     evidence_files: tuple[str, ...],
+    inventory: str | None,
+    ask_okta: bool,
 ) -> Exit:
-    """Name the fault from logs, certificates, profiles, archives, pasted text and evidence.
+    """Name the fault from logs, certificates, profiles, archives, pasted text and evidence, or from the device itself.
 
     PATH is a file, a folder, an archive (tar, zip), a compressed log, or - for standard input. It counts as the
-    ticket's word, unless --device says which device it was read from.
+    ticket's word, unless --device says which device it was read from. With -i that device is looked at, by one
+    Ansible run that changes nothing, and the MDM of the settings is asked about it.
 
     \b
     Examples:
@@ -78,20 +86,33 @@ def diagnose(
       scepfix diagnose sysdiagnose.tar.gz keychain.txt --device mac-042 --user alice
       pbpaste | scepfix diagnose -
       scepfix diagnose ticket.txt --evidence okta.json --json
+      scepfix diagnose --device mac-042 -i inventory.yml --okta --symptom generating-fails
     """
+    if inventory is not None and not device:
+        raise click.UsageError("-i needs --device: which device of the inventory is it about?")
     device, person, admin = (visible(name) if name else None for name in (device, person, admin))
     request = DiagnoseRequest(paths, evidence_files, device, person, admin, symptom)
-    report = wiring.diagnosis(request, shared.config)
+    if inventory is not None or ask_okta:
+        report = wiring.device_diagnosis(request, shared.config, inventory, ask_okta=ask_okta, tell=_tell)
+    else:
+        report = wiring.diagnosis(request, shared.config)
     if shared.as_json:
         shared.print_document("diagnosis", as_document(report))
     else:
-        shared.print_text(as_text(report, request))
+        shared.print_text(as_text(report, report.request))
     return exit_code(report)
 
 
+def _tell(line: str) -> None:
+    """Say on standard error what is being waited for."""
+    click.echo(visible(line), err=True)
+
+
 def exit_code(report: DiagnoseReport) -> Exit:
-    """Given a report, return the contract's exit code."""
+    """Given a report, return the contract's exit code. Where nothing but silence was met, nothing is mixed."""
     open_ones = [found for found in report.diagnoses if found.verdict is Verdict.UNDETERMINED]
-    if report.unreadable or 0 < len(open_ones) < len(report.diagnoses):
+    all_open = len(open_ones) == len(report.diagnoses)
+    silent = all(item.kind in ASKED for item in report.unreadable)
+    if (report.unreadable and not (silent and all_open)) or 0 < len(open_ones) < len(report.diagnoses):
         return Exit.MIXED
     return Exit.UNDETERMINED if open_ones else Exit.VERDICT

@@ -15,12 +15,12 @@ from scepfix.service.diagnose import DiagnoseReport, DiagnoseRequest
 
 _WIDTH = 100
 _COLOURS = {Answer.YES: "green", Answer.NO: "red", Answer.UNKNOWN: "yellow"}
-#: What a playbook's name does not say by itself. The repairs are named; running them is not built yet.
+#: What a playbook's name does not say by itself.
 _PLAYBOOK_MEANS = {
     "report": " (nothing on the device is changed)",
     **dict.fromkeys(
         ("reinstall_scep_profile", "install_scep_profile", "remove_leftover_certificates"),
-        " (scepfix cannot run it yet: the steps below do the same by hand)",
+        " (preview it: scepfix plan DEVICE -i INVENTORY -o plan.json)",
     ),
 }
 #: Of each kind this much evidence is shown; all of it is in the JSON document.

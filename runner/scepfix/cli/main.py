@@ -17,6 +17,12 @@ from scepfix.domain.errors import Exit, ScepfixError, UsageError
 #: verb -> (module:object, one line for --help). Modules load only when their verb is used.
 VERBS = {
     "diagnose": ("scepfix.cli.diagnose:diagnose", "Name the fault from logs, certificates, profiles and evidence."),
+    "plan": ("scepfix.cli.plan:plan", "Preview what a repair would change; nothing is changed."),
+    "approve": ("scepfix.cli.approve:approve", "Approve a plan."),
+    "reject": ("scepfix.cli.approve:reject", "Reject a plan."),
+    "apply": ("scepfix.cli.apply:apply", "Run an approved plan, and prove what came of it."),
+    "fix": ("scepfix.cli.fix:fix", "Preview, ask, repair and prove one device."),
+    "rescue": ("scepfix.cli.rescue:rescue", "Put back every device that was left without its profile."),
     "certificate": ("scepfix.cli.certificate:certificate", "Inspect certificates as Device Access sees them."),
     "profile": ("scepfix.cli.profile:profile", "Check a SCEP profile."),
     "faults": ("scepfix.cli.faults:faults", "List and explain the faults scepfix can name."),
@@ -56,8 +62,8 @@ class Verbs(click.Group):
     cls=Verbs,
     name="scepfix",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 verdict reached, 2 bad usage or unreadable input, 3 undetermined, 5 mixed. "
-    "All of them: docs/command-line.md.",
+    epilog="Exit codes: 0 verdict reached or repaired, 1 failed, 2 bad usage or unreadable input, 3 undetermined, "
+    "4 a person is needed, 5 mixed. All of them: docs/command-line.md.",
 )
 @click.version_option(package_name="scepfix", message="scepfix %(version)s")
 @shared_options
@@ -69,6 +75,8 @@ def scepfix() -> None:
       scepfix diagnose OktaDeviceAccess.log
       scepfix diagnose sysdiagnose.tar.gz --symptom generating-fails
       pbpaste | scepfix diagnose -
+      scepfix fix mac-042 -i inventory.yml
+      scepfix plan --group lab -i inventory.yml -o plan.json --html plan.html
       scepfix certificate inspect device.pem
       scepfix profile check okta-scep.mobileconfig
     """

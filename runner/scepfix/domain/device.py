@@ -18,6 +18,13 @@ def host_of(name: str) -> str:
     return "dev-" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
+def yes_no_unknown(value: object) -> bool | None:
+    """Given a value of a document, return it if it is true, false or null. Raise TypeError: "false" is no answer."""
+    if value is None or isinstance(value, bool):
+        return value
+    raise TypeError("neither true nor false nor null")
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who a device is. Keys are upper case, "" where unknown; ``mdm_id`` is the MDM's own id, "" where it has none."""
@@ -31,7 +38,9 @@ class Identity:
 
     @classmethod
     def from_document(cls, found: Mapping[str, Any]) -> Identity:
-        return cls(*(str(found.get(key) or "") for key in ("serial_number", "hardware_uuid", "mdm_id")))
+        """Given what ``as_document`` returned, return the identity. Raise TypeError or ValueError."""
+        keys = dict(found)
+        return cls(*(str(keys.get(key) or "") for key in ("serial_number", "hardware_uuid", "mdm_id")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,10 @@ class StoredCertificate:
     @classmethod
     def from_document(cls, found: Mapping[str, Any]) -> StoredCertificate:
         return cls(
-            base64.b64decode(found["der"]), str(found["store"]), found["private_key"], found["identity_preference"]
+            base64.b64decode(found["der"]),
+            str(found["store"]),
+            yes_no_unknown(found["private_key"]),
+            yes_no_unknown(found["identity_preference"]),
         )
 
 
@@ -153,8 +165,8 @@ class Observation:
             complete=bool(found["complete"]),
             certificates=tuple(StoredCertificate.from_document(one) for one in found["certificates"]),
             profiles=None if profiles is None else tuple(InstalledProfile.from_document(one) for one in profiles),
-            enrolled=found["enrolled"],
-            daemon_present=found["daemon_present"],
+            enrolled=yes_no_unknown(found["enrolled"]),
+            daemon_present=yes_no_unknown(found["daemon_present"]),
             okta_verify_version=str(found["okta_verify_version"]),
             log=base64.b64decode(found["log"]),
             problems=tuple(map(str, found["problems"])),

@@ -59,3 +59,9 @@ class UsageError(ScepfixError):
     """The command, an option or a setting is wrong (exit 2)."""
 
     exit = Exit.USAGE
+
+
+class RefusedError(ScepfixError):
+    """Nothing was done because a person has to decide or to select first: an empty selection, say (exit 4)."""
+
+    exit = Exit.NEEDS_PERSON

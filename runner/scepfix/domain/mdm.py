@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from scepfix.domain.device import Identity
+from scepfix.domain.device import Identity, yes_no_unknown
 from scepfix.domain.moment import parse_rfc3339, rfc3339
 
 #: Payload types that a profile may carry beside SCEP and still be moved: they come back with it and serve nothing else.
@@ -20,9 +20,9 @@ class MdmDevice:
 
     ``excluded``: a member of scepfix's exclusion group now. ``removal_pending``: RemoveProfile was queued and not
     answered. ``removed_at``/``installed_at``: when the device last acknowledged RemoveProfile/InstallProfile of the
-    profile. ``install_status``: ``Acknowledged``, ``Error``, ``NotNow``, ``Pending`` or "" (never). ``profile_installed``
-    None where the MDM does not know. ``set_apart``: why an administrator took it out of use (``lost-mode``, ``locked``,
-    ``wiped``, ``retired``), else "".
+    profile. ``install_status``: ``Acknowledged``, ``Error``, ``NotNow``, ``Pending`` or "" (never).
+    ``profile_installed`` None where the MDM does not know. ``set_apart``: why an administrator took it out of use
+    (``lost-mode``, ``locked``, ``wiped``, ``retired``), else "".
     """
 
     identity: Identity
@@ -64,7 +64,7 @@ class MdmDevice:
             last_seen_at=parse_rfc3339(found["last_seen_at"]),
             in_scope=bool(found["in_scope"]),
             excluded=bool(found["excluded"]),
-            profile_installed=found["profile_installed"],
+            profile_installed=yes_no_unknown(found["profile_installed"]),
             removal_pending=bool(found["removal_pending"]),
             removed_at=parse_rfc3339(found["removed_at"]),
             installed_at=parse_rfc3339(found["installed_at"]),

@@ -135,8 +135,8 @@ class PlannedDevice:
             person=str(found["person"]),
             fault=str(found["fault"]),
             playbook=str(found["playbook"]),
-            connection={str(key): value for key, value in found["connection"].items()},
-            facts={str(key): str(value) for key, value in found["facts"].items()},
+            connection={str(key): value for key, value in dict(found["connection"]).items()},
+            facts={str(key): str(value) for key, value in dict(found["facts"]).items()},
             before=tuple(KnownCertificate.from_document(one) for one in found["before"]),
             remove=tuple(map(str, found["remove"])),
             predictions=tuple(
@@ -164,8 +164,8 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would change. ``content_sha256`` is that of the playbooks, roles and plugins; ``variables`` are the non-secret
-    settings that steer them. ``requester`` is who made it. Times are aware."""
+    """What would change. ``content_sha256`` is that of the playbooks, roles and plugins; ``variables`` are the settings
+    that steer them, none of them secret. ``requester`` is who made it. Times are aware."""
 
     devices: tuple[PlannedDevice, ...]
     set_aside: tuple[SetAside, ...]
@@ -205,6 +205,7 @@ class Plan:
     @classmethod
     def from_document(cls, found: Mapping[str, Any]) -> Plan:
         """Given what ``as_document`` returned, return the plan. Raise KeyError, TypeError or ValueError."""
+        canonical(found)  # what has no canonical form is no plan, wherever in it that is
         made_at, expires_at = parse_rfc3339(found["made_at"]), parse_rfc3339(found["expires_at"])
         if made_at is None or expires_at is None:
             raise ValueError("made_at or expires_at is no moment")
@@ -225,9 +226,10 @@ class Plan:
 def canonical(value: Any) -> bytes:
     """Given JSON-shaped data, return its one byte form: sorted keys, no blanks, UTF-8, no floats.
 
-    Raise TypeError for a float or for what is not JSON: two writers would spell it differently.
+    Raise TypeError for a float, for keys that are no text and for what is not JSON: two writers would spell it
+    differently. Raise ValueError for text that UTF-8 cannot hold (half of a surrogate pair).
     """
-    _refuse_floats(value)
+    _refuse_ambiguous(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
@@ -235,12 +237,14 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
-def _refuse_floats(value: Any) -> None:
+def _refuse_ambiguous(value: Any) -> None:
     if isinstance(value, float):
         raise TypeError("a float has no canonical form")
     if isinstance(value, Mapping):
-        for one in value.values():
-            _refuse_floats(one)
+        for key, one in value.items():
+            if not isinstance(key, str):
+                raise TypeError("a key that is no text has no canonical form")
+            _refuse_ambiguous(one)
     elif isinstance(value, list | tuple):
         for one in value:
-            _refuse_floats(one)
+            _refuse_ambiguous(one)

@@ -77,6 +77,7 @@ class Signs:
 
 def draw_signs(evidence: Sequence[Evidence], now: datetime) -> Signs:
     """Given the evidence of one device and an aware moment, return the signs that count then."""
+    ever_came = any(_shows_a_certificate(item) for item in evidence)
     evidence = _still_listed(evidence)
     attempts = judge_attempts(evidence)
     certificates = judge_device_certificates(evidence, now)
@@ -97,7 +98,7 @@ def draw_signs(evidence: Sequence[Evidence], now: datetime) -> Signs:
     signs += [Sign(says, found) for says, found in certificates.signs.items()]
     if error is not None and stale is None and not doubt:
         signs += _of_error(error, attempts, current, sifted.kept)
-    signs += _drawn(signs, evidence, current, now)
+    signs += _drawn(signs, evidence, current, now, ever_came=ever_came)
     if any(sign.says == "device.clock-right" for sign in signs):
         signs = [sign for sign in signs if sign.says != "certificate.not-yet-valid"]
     if stale is None and sifted.stale:
@@ -233,7 +234,16 @@ def _of_error(error: Evidence, attempts: Attempts, current: Held | None, evidenc
     return [plain]
 
 
-def _drawn(signs: Sequence[Sign], evidence: Sequence[Evidence], current: Held | None, now: datetime) -> list[Sign]:
+def _shows_a_certificate(item: Evidence) -> bool:
+    """Did a Device Access certificate, or one in its place, ever come? A registration and a rejection need one."""
+    if item.says == "keychain.certificate":
+        return item.facts.get("device_access_marker") is not None and item.facts.get("is_ca") is not True
+    return item.says in ("okta.registered", "log.registered", "log.rejected")
+
+
+def _drawn(
+    signs: Sequence[Sign], evidence: Sequence[Evidence], current: Held | None, now: datetime, *, ever_came: bool
+) -> list[Sign]:
     """Return the signs that several facts show together."""
 
     def of(*ids: str) -> tuple[Evidence, ...]:
@@ -241,7 +251,7 @@ def _drawn(signs: Sequence[Sign], evidence: Sequence[Evidence], current: Held | 
 
     drawn: list[Sign] = []
     installed, none = of("profile.installed", "mdm.profile-installed"), of("keychain.none", "mdm.certificate-none")
-    if installed and none:
+    if installed and none and not ever_came:
         drawn.append(Sign("certificate.never-came", (*none, *installed)))
     drawn += _of_secret_reset(of("okta.secret-reset"), installed, (*none, *of("log.no-certificate")))
     sign_ins = [item for item in of("device.sign-in") if current and not before(item.observed_at, current.appeared_at)]

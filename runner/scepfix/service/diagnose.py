@@ -1,13 +1,14 @@
-"""The use *name the fault*: read what was handed over, sort it by device, diagnose each."""
+"""The use *name the fault*: read what was handed over and what was asked for, sort it by device, diagnose each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from scepfix.domain.certificate import Certificate
-from scepfix.domain.diagnosis import Diagnosis
+from scepfix.domain.device import Observation
+from scepfix.domain.diagnosis import Diagnosis, Verdict
 from scepfix.domain.errors import InputError, UsageError
 from scepfix.domain.evidence import Evidence, Witness
 from scepfix.domain.fault import Symptom
@@ -17,7 +18,18 @@ from scepfix.parsers.evidence_json import parse_evidence
 from scepfix.rules.diagnose import diagnose, most_severe
 from scepfix.rules.steps import Circumstances
 from scepfix.rules.whom import sort_by_device
-from scepfix.service.ports import EvidenceSources, Settings, SmallFiles, UnreadableSource
+from scepfix.service.ask import Question, ask
+from scepfix.service.observe import NotObserved
+from scepfix.service.ports import (
+    EvidenceSources,
+    Inventory,
+    InventoryDevice,
+    Mdm,
+    Okta,
+    Settings,
+    SmallFiles,
+    UnreadableSource,
+)
 from scepfix.service.read_evidence import ReadSource, SourceReader
 
 
@@ -34,12 +46,24 @@ class DiagnoseRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Ways:
+    """Whom to ask besides reading the inputs; None is nobody. ``observe`` looks at one device of the inventory."""
+
+    observe: Callable[[InventoryDevice], Observation | NotObserved]
+    inventory: Inventory | None = None
+    mdm: Mdm | None = None
+    okta: Okta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DiagnoseReport:
-    """One diagnosis for each device, the most severe first in ``top``; and what became of each input."""
+    """One diagnosis for each device, the most severe first in ``top``; what became of each input; and the request, with
+    the person whom the inventory names where none was."""
 
     top: Diagnosis
     diagnoses: tuple[Diagnosis, ...]
     inputs: tuple[ReadSource, ...]
+    request: DiagnoseRequest = DiagnoseRequest()
 
     @property
     def unreadable(self) -> tuple[ReadSource, ...]:
@@ -47,21 +71,26 @@ class DiagnoseReport:
 
 
 def diagnose_inputs(
-    request: DiagnoseRequest, sources: EvidenceSources, files: SmallFiles, settings: Settings, now: datetime
+    request: DiagnoseRequest,
+    sources: EvidenceSources,
+    files: SmallFiles,
+    settings: Settings,
+    now: datetime,
+    asked: Sequence[ReadSource] = (),
 ) -> DiagnoseReport:
-    """Given a request and an aware moment, return the report.
+    """Given a request, what device, MDM and Okta answered (service/ask.py) and an aware moment, return the report.
 
-    Raise InputError when there were inputs and none could be read; UsageError when there was nothing to go by.
+    Raise InputError when there were inputs, none could be read and nobody was asked; UsageError when there was nothing
+    to go by.
     """
-    if not (request.paths or request.evidence_files or request.symptom):
+    if not (request.paths or request.evidence_files or request.symptom or asked):
         raise UsageError(
             "nothing-to-go-by",
             "there is nothing to diagnose from",
             hint="hand over a log, a certificate, a profile or an archive; - reads what you paste",
         )
-    issuers = _issuers(settings, files)
     witness = Witness.DEVICE if request.device else Witness.TICKET
-    reader = SourceReader(witness, settings.catalogue.signatures, issuers)
+    reader = SourceReader(witness, settings.catalogue.signatures, org_issuers(settings, files))
     inputs: list[ReadSource] = []
     evidence: list[Evidence] = []
     for path in request.paths:
@@ -81,14 +110,81 @@ def diagnose_inputs(
         read = _evidence_file(files, name)
         inputs.append(read)
         evidence += read.evidence
-    _refuse_nothing(inputs)
+    if not asked:
+        _refuse_nothing(inputs)
+    inputs += asked
+    evidence += [item for answer in asked for item in answer.evidence]
     circumstances = Circumstances(request.person, request.admin, request.device, request.symptom, settings.ways_in)
     notes = tuple(note for item in inputs for note in item.notes)
     diagnoses: list[Diagnosis] = []
     for device, items in sort_by_device(evidence, request.device):
         found = diagnose(items, settings.catalogue, now, replace(circumstances, device=device))
+        if device == request.device:
+            found = _with_the_silent(found, asked)
         diagnoses.append(replace(found, notes=(*found.notes, *notes)))
-    return DiagnoseReport(most_severe(diagnoses, settings.catalogue), tuple(diagnoses), tuple(inputs))
+    return DiagnoseReport(most_severe(diagnoses, settings.catalogue), tuple(diagnoses), tuple(inputs), request)
+
+
+def diagnose_device(
+    request: DiagnoseRequest,
+    ways: Ways,
+    sources: EvidenceSources,
+    files: SmallFiles,
+    settings: Settings,
+    now: Callable[[], datetime],
+    tell: Callable[[str], None],
+) -> DiagnoseReport:
+    """Given a request and whom else to ask, ask, and diagnose from that and from the inputs.
+
+    A device that does not answer is named among what is missing. Raise UsageError for a device that the inventory does
+    not have, and as ``diagnose_inputs`` does.
+    """
+    device = ways.inventory.devices([request.device])[0] if ways.inventory and request.device else None
+    request = replace(request, person=request.person or (device.person if device else "") or None)
+    reading = None
+    if device is not None and request.symptom is not Symptom.OPTION_NOT_THERE:
+        # A setting or a permission hides the option: no device tells which, so none is touched for it.
+        tell(f"reading {device.name} …")
+        reading = ways.observe(device)
+    question = Question(
+        device=request.device or "",
+        reading=reading,
+        person=request.person or "",
+        admin=request.admin or "",
+        issuers=org_issuers(settings, files),
+        signatures=settings.catalogue.signatures,
+    )
+    asked = ask(question, ways.mdm, ways.okta, now, tell)
+    return diagnose_inputs(request, sources, files, settings, now(), asked)
+
+
+def diagnose_evidence(
+    evidence: Sequence[Evidence], device: str, person: str, settings: Settings, now: datetime
+) -> Diagnosis:
+    """Given the evidence about one device, its name, the person ("" where unknown) and an aware moment, diagnose it."""
+    circumstances = Circumstances(person=person or None, device=device, ways_in=settings.ways_in)
+    return diagnose(evidence, settings.catalogue, now, circumstances)
+
+
+def org_issuers(settings: Settings, files: SmallFiles) -> tuple[Certificate, ...]:
+    """Return the certificates of this org's Device Access CA. Raise InputError where one cannot be read."""
+    return tuple(
+        found.certificate
+        for path in settings.issuer_files
+        for found in parse_certificates(files.read(path), path).found
+    )
+
+
+def _with_the_silent(found: Diagnosis, asked: Sequence[ReadSource]) -> Diagnosis:
+    """Name those who were asked and did not answer: without a verdict that is what is wanted most."""
+    errors = [answer.error for answer in asked if answer.error is not None]
+    if not errors:
+        return found
+    missing = tuple(f"answer: {error.where}: {error.message}" for error in errors)
+    if found.verdict is not Verdict.UNDETERMINED:
+        return replace(found, missing=(*found.missing, *missing))
+    steps = tuple(dict.fromkeys(error.hint for error in errors if error.hint))
+    return replace(found, missing=(*missing, *found.missing), next_steps=(*steps, *found.next_steps))
 
 
 def _evidence_file(files: SmallFiles, name: str) -> ReadSource:
@@ -109,14 +205,6 @@ def _with_what_was_seen(item: ReadSource, error: InputError) -> InputError:
 
 def _unreadable(source: UnreadableSource) -> ReadSource:
     return ReadSource(source.name, "unreadable", error=source.error)
-
-
-def _issuers(settings: Settings, files: SmallFiles) -> Sequence[Certificate]:
-    return [
-        found.certificate
-        for path in settings.issuer_files
-        for found in parse_certificates(files.read(path), path).found
-    ]
 
 
 def _refuse_nothing(inputs: Sequence[ReadSource]) -> None:

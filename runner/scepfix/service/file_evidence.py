@@ -62,7 +62,7 @@ def certificate_evidence(
     """Given a file of certificates, return evidence, notes and its format. Raise InputError where it holds none."""
     file = parse_certificates(data, source)
     evidence = [
-        _of_certificate(found, file, source, sha256, witness, issuers) for found in file.found if _counts(found, file)
+        evidence_of_certificate(found, source, sha256, witness, issuers) for found in file.found if _counts(found, file)
     ]
     evidence += _of_listing(file, source, sha256, witness)
     notes = [f"{source}: {problem.place}: {problem.message}" for problem in file.problems]
@@ -79,14 +79,10 @@ def _counts(found: FoundCertificate, file: CertificateFile) -> bool:
     return issued_by_okta(certificate.issuer, certificate.subject) or file.listing is None
 
 
-def _of_certificate(
-    found: FoundCertificate,
-    file: CertificateFile,
-    source: str,
-    sha256: str,
-    witness: Witness,
-    issuers: Sequence[Certificate],
+def evidence_of_certificate(
+    found: FoundCertificate, source: str, sha256: str | None, witness: Witness, issuers: Sequence[Certificate]
 ) -> Evidence:
+    """Given a certificate and where it was found, return the evidence of it, held against the org's issuers."""
     certificate = found.certificate
     signed = [signed_with_key_of(certificate, issuer) for issuer in issuers]
     org_issuer = True if True in signed else None if None in signed or not signed else False

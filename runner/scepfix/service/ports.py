@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from scepfix.domain.device import Identity
-from scepfix.domain.errors import InputError
+from scepfix.domain.errors import InputError, RefusedError, ScepfixError
 from scepfix.domain.evidence import Evidence
 from scepfix.domain.fault import Catalogue
 from scepfix.domain.mdm import ManagedProfile, MdmDevice
@@ -225,3 +225,11 @@ class Clock(Protocol):
     def now(self) -> datetime: ...
 
     def sleep(self, seconds: float) -> None: ...
+
+
+class DeviceTakenError(RefusedError):
+    """Another repair of the same device is going on."""
+
+
+class SeqError(ScepfixError):
+    """Somebody else changed the remediation meanwhile: load it again and decide again."""

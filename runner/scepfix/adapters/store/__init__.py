@@ -1,0 +1,1 @@
+"""Where the truth of repairs is kept."""

@@ -1,0 +1,71 @@
+"""``scepfix apply``: run an approved plan, say what is waited for, and show what came of it."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from scepfix import wiring
+from scepfix.cli.context import Shared, shared_options
+from scepfix.cli.plan import write_pages
+from scepfix.cli.progress import ProgressLines
+from scepfix.cli.remediation_report import as_document, as_text
+from scepfix.domain.errors import Exit, ScepfixError
+from scepfix.domain.inert import visible
+from scepfix.domain.plan import Plan
+from scepfix.service.apply import exit_code
+from scepfix.service.approve import approval_needed
+from scepfix.service.score import score
+
+
+class InterruptedRunError(ScepfixError):
+    """The person pressed Ctrl-C while devices were being repaired (exit 130)."""
+
+    exit = Exit.INTERRUPTED
+
+
+@click.command(
+    epilog="Exit codes: 0 every device verified, awaiting-registration or nothing-to-do; 1 every device failed; "
+    "4 not approved, expired or changed, or a person is needed; 5 mixed; 130 interrupted.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("plan_file", metavar="PLAN.json")
+@click.option("--html", metavar="FILE", help="Write the page again, with what was seen beside what was predicted.")
+@click.option("--markdown", metavar="FILE", help="The same page as Markdown.")
+@shared_options
+@click.pass_obj
+def apply(shared: Shared, plan_file: str, html: str | None, markdown: str | None) -> Exit:
+    """Run an approved plan; the same command again goes on where it was.
+
+    What is run is the plan that was approved, as it was then. A device whose facts have changed since is left alone.
+
+    \b
+    Examples:
+      scepfix apply plan.json
+      scepfix apply plan.json --html plan.html
+    """
+    plan = wiring.load_plan(plan_file)
+    return run_plan(shared, plan, plan_file, html, markdown)
+
+
+def run_plan(shared: Shared, plan: Plan, plan_file: str, html: str | None = None, markdown: str | None = None) -> Exit:
+    """Given an approved plan and the file it is in, run it, print what came of it and return the exit code."""
+    try:
+        plan, remediations = wiring.apply(plan, shared.config, shared.database, ProgressLines(shared.tell))
+    except KeyboardInterrupt as interrupt:
+        raise InterruptedRunError(
+            "interrupted",
+            "interrupted. What runs on a device ends by itself; what was removed is still owed a re-install, and that "
+            "is written down. Nothing else is removed meanwhile",
+            hint=f"go on with: scepfix apply {shlex.quote(visible(plan_file))}; or put everything back: scepfix rescue",
+        ) from interrupt
+    if html is not None or markdown is not None:
+        needed = approval_needed(plan, wiring.settings(shared.config).repair)
+        approvals = wiring.approvals(plan, shared.database)
+        write_pages(plan, plan_file, needed, html, markdown, approvals, remediations)
+    if shared.as_json:
+        shared.print_document("remediations", as_document(remediations, score(remediations)))
+    else:
+        shared.print_text(as_text(remediations))
+    return exit_code(remediations)

@@ -1,0 +1,73 @@
+"""``scepfix fix``: one device, from preview to proof, with one question in between."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from scepfix import wiring
+from scepfix.cli.apply import run_plan
+from scepfix.cli.context import Shared, shared_options
+from scepfix.cli.plan_report import as_text
+from scepfix.domain.errors import Exit, RefusedError
+from scepfix.domain.inert import visible
+from scepfix.service.approve import approval_needed
+
+
+@click.command(
+    epilog="Exit codes: as scepfix apply; 4 also where nothing is planned, the digest is another one, or nobody can be "
+    "asked.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("device", metavar="DEVICE")
+@click.option("-i", "--inventory", metavar="INVENTORY", required=True, help="The Ansible inventory.")
+@click.option("--approve", "digest", metavar="DIGEST", help="Approve the plan with this digest; nothing is asked.")
+@shared_options
+@click.pass_obj
+def fix(shared: Shared, device: str, inventory: str, digest: str | None) -> Exit:
+    """Preview the repair of one device, ask, run it and prove it.
+
+    On a terminal it asks, and only the word yes goes on. Elsewhere it shows the preview and stops: --approve with the
+    digest of that preview then runs it, if nothing has changed since.
+
+    \b
+    Examples:
+      scepfix fix mac-042 -i inventory.yml
+      scepfix fix mac-042 -i inventory.yml --approve sha256:…
+    """
+    plan = wiring.preview((device,), None, inventory, None, shared.config, shared.tell)
+    needed = approval_needed(plan, wiring.settings(shared.config).repair)
+    found = plan.digest()
+    if digest is not None and digest.strip().lower() != found:
+        raise RefusedError(
+            "plan-changed",
+            f"the plan now has the digest {found}, not the one that was approved",
+            where=plan.devices[0].name,
+            hint="look at the preview again: scepfix fix without --approve",
+        )
+    plan_file = wiring.keep_plan(plan)
+    if digest is None:
+        click.echo(as_text(plan, needed, None), err=True, color=shared.wants_color(sys.stderr))
+        if needed.changing and not _agreed(shared, found, device, inventory):
+            raise RefusedError("not-approved", "not approved, so nothing was changed", where=visible(device))
+    if needed.changing:
+        wiring.approve(plan, None, None, shared.config, shared.database)
+    return run_plan(shared, plan, plan_file)
+
+
+def _agreed(shared: Shared, digest: str, device: str, inventory: str) -> bool:
+    """Ask on the terminal. Raise RefusedError where there is none to ask on."""
+    if shared.as_json or not _can_ask():
+        raise RefusedError(
+            "no-terminal",
+            "this was the preview; nobody can be asked here, so nothing was changed",
+            where=digest,
+            hint=f"scepfix fix {visible(device)} -i {visible(inventory)} --approve {digest}",
+        )
+    answer: str = click.prompt(click.style("Run it? Type yes", bold=True), default="no", show_default=False, err=True)
+    return answer.strip().lower() == "yes"
+
+
+def _can_ask() -> bool:
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))

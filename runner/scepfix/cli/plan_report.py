@@ -1,0 +1,109 @@
+"""Shows a plan to a person: who, what is wrong, what would change and how surely, what cannot be taken back."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections.abc import Iterator, Sequence
+
+import click
+
+from scepfix.domain.inert import visible
+from scepfix.domain.moment import rfc3339
+from scepfix.domain.plan import Plan, PlannedDevice, Sureness
+from scepfix.service.approve import ApprovalNeeded
+
+_WIDTH = 100
+_COLOURS = {Sureness.CERTAIN: "green", Sureness.ASSUMED: "yellow", Sureness.UNKNOWABLE: "magenta"}
+
+
+def as_text(plan: Plan, needed: ApprovalNeeded, plan_file: str | None) -> str:
+    """Given a plan, which approval it needs and the file it is in (None: in no file), return text, styled."""
+    return "\n".join(_lines(plan, needed, plan_file))
+
+
+def _lines(plan: Plan, needed: ApprovalNeeded, plan_file: str | None) -> Iterator[str]:
+    told = len(plan.devices) - needed.changing
+    yield click.style("Preview: nothing has been changed.", bold=True)
+    yield (
+        f"{_devices(needed.changing)} would change, on {_devices(told)} nothing changes, "
+        f"{_devices(len(plan.set_aside))} set aside."
+    )
+    for device in plan.devices:
+        yield ""
+        yield from _device(device)
+    if plan.set_aside:
+        yield _heading("Set aside")
+        for one in plan.set_aside:
+            yield wrapped(f"{one.name}: {one.code}: {one.reason}", "  - ", "    ")
+    yield _heading("The plan")
+    yield f"  Digest    {plan.digest()}"
+    yield f"  Expires   {rfc3339(plan.expires_at)}"
+    yield f"  Proof     at least {plan.proof_grade.value}"
+    yield wrapped(needed.words, "  Approval  ", "            ")
+    if plan_file is not None:
+        yield from _next(needed, plan, plan_file)
+
+
+def _device(device: PlannedDevice) -> Iterator[str]:
+    who = f", {visible(device.person)}" if device.person else ""
+    standing = f" ({device.standing})" if device.standing else ""
+    yield click.style(f"{visible(device.name)}{who}", bold=True) + f": {visible(device.fault)}{standing}"
+    yield wrapped(device.reason, "  ", "  ")
+    if not device.changes:
+        yield "  Nothing is changed by scepfix. What a person has to do:"
+        for number, step in enumerate(device.watches, 1):
+            yield wrapped(step, f"    {number}. ", "       ")
+        return
+    yield f"  Playbook {visible(device.playbook)}, serial number {visible(device.identity.serial_number)}"
+    width = max((len(visible(one.what)) for one in device.predictions), default=0)
+    for one in device.predictions:
+        lead = f"    {visible(one.what):<{width}}  "
+        sure = click.style(f"[{one.sureness.value}]", fg=_COLOURS[one.sureness])
+        yield wrapped(f"now:   {one.now}", lead, " " * (len(lead) + 7))
+        yield wrapped(f"after: {one.after}", " " * len(lead), " " * (len(lead) + 7)) + f" {sure}"
+    for step in device.one_way_steps:
+        yield click.style(wrapped(f"ONE-WAY: {step}", "  ! ", "    "), bold=True, fg="red")
+    for watch in device.watches:
+        yield wrapped(f"Know before: {watch}", "  ", "    ")
+
+
+def _next(needed: ApprovalNeeded, plan: Plan, plan_file: str) -> Iterator[str]:
+    file = shlex.quote(visible(plan_file))
+    yield _heading("Next")
+    if not needed.changing:
+        yield "  Nothing needs an approval: do what the devices above say, then look again."
+        return
+    if needed.signature:
+        yield f"  printf '%s\\n' '{plan.digest()}' | ssh-keygen -Y sign -f KEY -n scepfix-plan > plan.sig"
+        yield f"  scepfix approve {file} --signature plan.sig"
+    else:
+        yield f"  scepfix approve {file}"
+    yield f"  scepfix apply {file}"
+
+
+def wrapped(text: str, first: str = "", rest: str = "") -> str:
+    """Given foreign text, return it inert and wrapped, with these leads."""
+    return textwrap.fill(
+        visible(text),
+        _WIDTH,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def list_of(title: str, items: Sequence[str]) -> Iterator[str]:
+    """Yield a heading and its items, nothing where there are none."""
+    if items:
+        yield _heading(title)
+        yield from (wrapped(item, "  - ", "    ") for item in items)
+
+
+def _devices(count: int) -> str:
+    return f"{count} device{'' if count == 1 else 's'}"
+
+
+def _heading(title: str) -> str:
+    return click.style(f"\n{title}", bold=True)

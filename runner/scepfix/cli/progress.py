@@ -1,0 +1,74 @@
+"""Says what a run is waiting for, since when and until when: one line a change, one a minute while nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from scepfix.domain.inert import visible
+from scepfix.domain.remediation import Remediation
+from scepfix.service.advance import Doing, Progress
+
+_QUIET = timedelta(minutes=1)
+_NAMES_SHOWN = 3
+_LEADS = {
+    Doing.RUNNING: "",
+    Doing.FOUND_RUNNING: "still running from before: ",
+    Doing.CHANGED: "",
+    Doing.WAITING: "waiting: ",
+}
+
+
+class ProgressLines:
+    """Given where a line goes, turns progress into lines; the same one is not said twice within a minute."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._said: dict[str, datetime] = {}
+
+    def __call__(self, progress: Progress) -> None:
+        for words, remediations in _grouped(progress).items():
+            key = f"{words} {[one.id for one in remediations]}"
+            last = self._said.get(key)
+            if last is not None and progress.at - last < _QUIET:
+                continue
+            self._said[key] = progress.at
+            self._tell(_line(words, remediations, progress))
+
+
+def _grouped(progress: Progress) -> dict[str, list[Remediation]]:
+    found: dict[str, list[Remediation]] = {}
+    for one in progress.remediations:
+        found.setdefault(_LEADS[progress.doing] + _words(one), []).append(one)
+    return found
+
+
+def _words(one: Remediation) -> str:
+    if one.outcome is not None:
+        return one.outcome.value + (f": {one.error}" if one.error else "")
+    return f"{one.stage.value}: {one.waiting_for or 'next'}"
+
+
+def _line(words: str, remediations: Sequence[Remediation], progress: Progress) -> str:
+    since = min((one.stage_started_at for one in remediations if one.stage_started_at), default=None)
+    times = []
+    if since is not None and progress.doing is Doing.WAITING:
+        times.append(f"for {_span(progress.at - since)}")
+    if progress.until is not None:
+        times.append(f"next look in {_span(progress.until - progress.at)}")
+    return f"{progress.at:%H:%M:%S} {_names(remediations)}: {visible(words)}" + (
+        f" ({', '.join(times)})" if times else ""
+    )
+
+
+def _names(remediations: Sequence[Remediation]) -> str:
+    names = [visible(one.device.name) for one in remediations]
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more
+
+
+def _span(span: timedelta) -> str:
+    seconds = max(0, round(span.total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 3600 else f"{seconds // 3600} h {seconds % 3600 // 60} min"

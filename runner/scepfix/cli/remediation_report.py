@@ -1,0 +1,87 @@
+"""Shows what came of a plan: outcome and proofs of each device, actual beside predicted, and the score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import click
+
+from scepfix.cli.plan_report import wrapped
+from scepfix.domain.diagnosis import Answer
+from scepfix.domain.errors import Exit
+from scepfix.domain.inert import visible
+from scepfix.domain.remediation import Outcome, Remediation
+from scepfix.service.apply import exit_code
+from scepfix.service.score import Score, compare, score
+
+_MEANS = {
+    Outcome.AWAITING_REGISTRATION: "the new certificate is proved; the person registers at the next online sign-in",
+    Outcome.VERIFIED: "the person registered with the new certificate",
+    Outcome.NOTHING_TO_DO: "it is as it should be, nothing was changed",
+    Outcome.NEEDS_ADMIN: "a person has something to do first; nothing was removed",
+    Outcome.VERIFY_FAILED: "the profile is back, and no new certificate is proved",
+    Outcome.FAILED: "it failed, and nothing was removed",
+    Outcome.STRANDED: "the profile was removed and has not come back yet: call the person; scepfix goes on asking",
+    Outcome.UNREACHABLE: "the device could not be reached; nothing was removed",
+    Outcome.SILENT: "the device did not answer in time",
+    Outcome.REJECTED: "somebody rejected it",
+    Outcome.EXPIRED: "the time for it is over",
+}
+_MARKS = {True: "as predicted", False: "NOT as predicted", None: "not scored"}
+_COLOURS = {Answer.YES: "green", Answer.NO: "red", Answer.UNKNOWN: "yellow"}
+
+
+def as_document(remediations: Sequence[Remediation], scores: Sequence[Score]) -> dict[str, object]:
+    """Given remediations and their score, return the document (without its schema)."""
+    return {
+        "remediations": [
+            {
+                **one.as_document(),
+                "predictions": [line.as_document() for line in compare(one.device.predictions, one.actual)],
+            }
+            for one in remediations
+        ],
+        "score": [one.as_document() for one in scores],
+    }
+
+
+def as_text(remediations: Sequence[Remediation]) -> str:
+    """Given remediations, return text for a person, styled."""
+    blocks = [list(_remediation(one)) for one in remediations] + [list(_score(score(remediations)))]
+    return "\n\n".join("\n".join(block) for block in blocks if block)
+
+
+def _remediation(one: Remediation) -> Iterator[str]:
+    outcome = one.outcome.value if one.outcome else "under way"
+    colour = {Exit.VERDICT: "green", Exit.FAILED: "red"}.get(exit_code([one]), "yellow")
+    who = f", {visible(one.device.person)}" if one.device.person else ""
+    yield (
+        click.style(f"{visible(one.device.name)}{who}", bold=True)
+        + f": {visible(one.device.fault)}: "
+        + click.style(outcome, fg=colour, bold=True)
+    )
+    if one.outcome is not None:
+        yield wrapped(_MEANS[one.outcome], "  ", "  ")
+    if one.waiting_for:
+        yield wrapped(f"Waiting for {one.waiting_for}", "  ", "    ")
+    if one.error:
+        yield wrapped(one.error, "  ", "    ")
+    if not one.device.changes:
+        for number, step in enumerate(one.device.watches, 1):
+            yield wrapped(step, f"    {number}. ", "       ")
+    for proof in one.proofs:
+        said = click.style(proof.proved.value, fg=_COLOURS[proof.proved])
+        yield wrapped(f"{proof.witness}: {proof.says}:", "  Proved? ", "          ") + f" {said}"
+    for line in compare(one.device.predictions, one.actual):
+        what = visible(line.prediction.what)
+        seen = f"{line.actual or 'not looked at'} ({_MARKS[line.right]})"
+        yield wrapped(f"{what}: predicted {line.prediction.after}; seen: {seen}", "  ", "    ")
+    if one.leftovers:
+        yield wrapped(f"Still there: {', '.join(one.leftovers)}", "  ", "    ")
+
+
+def _score(scores: Sequence[Score]) -> Iterator[str]:
+    if any(one.right or one.wrong for one in scores):
+        yield click.style("Was the preview right?", bold=True)
+        for one in scores:
+            yield f"  {one.sureness.value}: {one.right} right, {one.wrong} wrong, {one.unseen} not seen"

@@ -1,0 +1,179 @@
+"""Run: what one stage run is about, and the effects it wrote down (docs/run-folder.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from scepfix.domain.device import Identity
+from scepfix.domain.mdm import ManagedProfile, MdmDevice
+from scepfix.domain.moment import parse_rfc3339, rfc3339
+from scepfix.domain.plan import KnownCertificate
+from scepfix.domain.platform import Platform
+from scepfix.domain.policy import RepairPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class RunDevice:
+    """One device of a run. ``before``: marker certificates there when the plan was made; ``remove``: SHA-256 of those
+    to be deleted by name; ``removal_asked_at``: the moment before the first call that may have removed the profile."""
+
+    name: str
+    platform: Platform = Platform.MACOS
+    identity: Identity = field(default_factory=Identity)
+    before: tuple[KnownCertificate, ...] = ()
+    remove: tuple[str, ...] = ()
+    playbook: str = ""
+    removal_asked_at: datetime | None = None
+    removed_at: datetime | None = None
+
+    def as_document(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "platform": self.platform.value,
+            "identity": self.identity.as_document(),
+            "before": [one.as_document() for one in self.before],
+            "remove": list(self.remove),
+            "playbook": self.playbook,
+            "removal_asked_at": rfc3339(self.removal_asked_at),
+            "removed_at": rfc3339(self.removed_at),
+        }
+
+    @classmethod
+    def from_document(cls, found: Mapping[str, Any]) -> RunDevice:
+        """Given an entry of ``devices`` of run.json, return the device. Raise KeyError, TypeError or ValueError."""
+        return cls(
+            name=str(found["name"]),
+            platform=Platform(found.get("platform") or Platform.MACOS),
+            identity=Identity.from_document(found.get("identity") or {}),
+            before=tuple(KnownCertificate.from_document(one) for one in found.get("before") or ()),
+            remove=tuple(map(str, found.get("remove") or ())),
+            playbook=str(found.get("playbook") or ""),
+            removal_asked_at=parse_rfc3339(found.get("removal_asked_at")),
+            removed_at=parse_rfc3339(found.get("removed_at")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What ``run.json`` says. ``by_hand``: no engine stands behind it, so the stages wait and gate by themselves."""
+
+    intent: str
+    stage: str
+    devices: Mapping[str, RunDevice]
+    config: str | None = None
+    read_only: bool = False
+    wait_seconds: float = 0
+    by_hand: bool = False
+
+    def as_document(self) -> dict[str, Any]:
+        return {
+            "schema": "scepfix/run/1",
+            "intent": self.intent,
+            "stage": self.stage,
+            "config": self.config,
+            "read_only": self.read_only,
+            "wait_seconds": self.wait_seconds,
+            "by_hand": self.by_hand,
+            "devices": {host: device.as_document() for host, device in self.devices.items()},
+        }
+
+    @classmethod
+    def from_document(cls, found: Mapping[str, Any]) -> Run:
+        """Given run.json, return the run. Raise KeyError, TypeError, ValueError or AttributeError."""
+        if found["schema"] != "scepfix/run/1":
+            raise ValueError("another schema")
+        return cls(
+            intent=str(found["intent"]),
+            stage=str(found["stage"]),
+            devices={str(host): RunDevice.from_document(one) for host, one in found["devices"].items()},
+            config=None if found.get("config") is None else str(found["config"]),
+            read_only=bool(found.get("read_only")),
+            wait_seconds=float(found.get("wait_seconds") or 0),
+            by_hand=bool(found.get("by_hand")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One call that changes something, written down before it is made. ``outcome`` is ``done``, ``failed``, or "" where
+    nobody knows: the call may have been made."""
+
+    number: int
+    verb: str
+    targets: tuple[str, ...]
+    key: str
+    at: datetime
+    outcome: str = ""
+    error: str = ""
+
+    def as_document(self) -> dict[str, Any]:
+        return {
+            "schema": "scepfix/effect/1",
+            "verb": self.verb,
+            "targets": list(self.targets),
+            "key": self.key,
+            "at": rfc3339(self.at),
+        }
+
+    @classmethod
+    def from_document(cls, number: int, found: Mapping[str, Any], done: Mapping[str, Any] | None) -> Effect:
+        """Given N, effects/N.json and N.done.json or None, return the effect. Raise KeyError or ValueError."""
+        at = parse_rfc3339(found["at"])
+        if at is None:
+            raise ValueError("at is no moment")
+        return cls(
+            number=number,
+            verb=str(found["verb"]),
+            targets=tuple(map(str, found["targets"])),
+            key=str(found["key"]),
+            at=at,
+            outcome=str(done.get("outcome") or "") if done else "",
+            error=str(done.get("error") or "") if done else "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MdmAnswer:
+    """What ``mdm.json`` says: the MDM's profile and records by host, and when it was asked. ``error``: why it gave no
+    answer ("" where it did). ``predicted``: hosts whose group change was only predicted (check mode).
+    ``answered_within_minutes`` is the site's setting, read once for all device plays."""
+
+    at: datetime
+    profile: ManagedProfile | None
+    devices: Mapping[str, MdmDevice]
+    error: str = ""
+    predicted: tuple[str, ...] = ()
+    answered_within_minutes: int = RepairPolicy().answered_within_minutes
+
+    def as_document(self) -> dict[str, Any]:
+        return {
+            "schema": "scepfix/mdm/1",
+            "at": rfc3339(self.at),
+            "error": self.error,
+            "profile": self.profile.as_document() if self.profile else None,
+            "devices": {host: one.as_document() for host, one in self.devices.items()},
+            "predicted": list(self.predicted),
+            "answered_within_minutes": self.answered_within_minutes,
+        }
+
+    @classmethod
+    def from_document(cls, found: Mapping[str, Any]) -> MdmAnswer:
+        """Given mdm.json, return the answer. Raise KeyError, TypeError, ValueError or AttributeError."""
+        at = parse_rfc3339(found["at"])
+        if at is None:
+            raise ValueError("at is no moment")
+        return cls(
+            at=at,
+            profile=None if found["profile"] is None else ManagedProfile.from_document(found["profile"]),
+            devices={str(host): MdmDevice.from_document(one) for host, one in found["devices"].items()},
+            error=str(found["error"]),
+            predicted=tuple(map(str, found["predicted"])),
+            answered_within_minutes=int(found["answered_within_minutes"]),
+        )
+
+
+#: Verbs that may take the profile away, or bring it back.
+EXCLUDE, PUT_BACK, NUDGE, DELETE = "exclude", "put-back", "nudge", "delete-certificate"

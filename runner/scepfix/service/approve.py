@@ -1,0 +1,152 @@
+"""The use *decide about a plan*: who may approve it, what is written down, and whether it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from scepfix.domain.errors import RefusedError
+from scepfix.domain.inert import visible
+from scepfix.domain.moment import rfc3339
+from scepfix.domain.plan import Plan
+from scepfix.domain.policy import RepairPolicy
+from scepfix.domain.remediation import Approval
+from scepfix.service.ports import Store
+
+SIGNATURE = "signature"
+UNAUTHENTICATED = "unauthenticated"
+
+
+class Signatures(Protocol):
+    """Tells whose signature it is."""
+
+    def signer(self, message: bytes, signature_file: str) -> str:
+        """Given a message and the path of its signature, return the person; raise where it does not count."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalNeeded:
+    """``changing`` devices would change; ``signature`` where a name alone does not reach; ``words`` say it."""
+
+    changing: int
+    signature: bool
+    words: str
+
+
+def approval_needed(plan: Plan, policy: RepairPolicy) -> ApprovalNeeded:
+    """Given a plan and the limits, return which approval it needs."""
+    changing = sum(device.changes for device in plan.devices)
+    allowance = policy.unauthenticated_devices
+    if not changing:
+        return ApprovalNeeded(0, False, "None: no device is changed.")
+    if changing > allowance:
+        words = (
+            f"A signature by a listed key of somebody other than {visible(plan.requester)}: {changing} devices "
+            f"change, and a name alone approves at most {allowance}."
+        )
+        return ApprovalNeeded(changing, True, words)
+    s = "" if allowance == 1 else "s"
+    words = f"One person's decision. A name alone reaches for at most {allowance} device{s}, and is recorded as unauthenticated."
+    return ApprovalNeeded(changing, False, words)
+
+
+def signed_message(digest: str) -> bytes:
+    """Given a plan's digest, return the bytes that are signed: the digest and a line end."""
+    return f"{digest}\n".encode("ascii")
+
+
+def approve_plan(plan: Plan, person: str, how: str, store: Store, policy: RepairPolicy, now: datetime) -> Approval:
+    """Given a verified plan and who approves it and how, keep the plan and the approval; return it.
+
+    Raise RefusedError: ``plan-expired``, ``needs-signature`` where the name is not proved and more devices change
+    than the allowance, ``self-approval`` where the requester approves above it.
+    """
+    refuse_expired(plan, now)
+    needed = approval_needed(plan, policy)
+    if needed.signature and how != SIGNATURE:
+        raise RefusedError(
+            "needs-signature",
+            f"{needed.changing} devices would change, and a name alone approves at most "
+            f"{policy.unauthenticated_devices}",
+            where=plan.digest(),
+            hint="approve with --signature FILE, or plan fewer devices",
+        )
+    if needed.signature and same_person(person, plan.requester):
+        raise RefusedError(
+            "self-approval",
+            f"{visible(person)} asked for this plan and may not approve it: {needed.changing} devices would change",
+            where=plan.digest(),
+            hint=f"another person approves it; alone one may approve at most {policy.unauthenticated_devices}",
+        )
+    return _keep(Approval(plan.digest(), visible(person), how, True, now), plan, store)
+
+
+def reject_plan(plan: Plan, person: str, reason: str, store: Store, now: datetime) -> Approval:
+    """Given a verified plan, who rejects it and why, keep the plan and the rejection; return it."""
+    return _keep(Approval(plan.digest(), visible(person), UNAUTHENTICATED, False, now, visible(reason)), plan, store)
+
+
+def standing_approval(
+    plan: Plan, approvals: Sequence[Approval], policy: RepairPolicy, now: datetime
+) -> Approval | None:
+    """Given a plan and all decisions about its digest, return the approval that lets it be applied.
+
+    The latest decision counts; None where none is needed, because no device is changed. Raise RefusedError:
+    ``plan-expired``, ``not-approved``, ``plan-rejected``; and as ``approve_plan`` does where the limits have changed.
+    """
+    refuse_expired(plan, now)
+    needed = approval_needed(plan, policy)
+    decisions = sorted((one for one in approvals if one.plan_digest == plan.digest()), key=lambda one: one.at)
+    if not decisions and not needed.changing:
+        return None
+    if not decisions:
+        raise RefusedError(
+            "not-approved",
+            "nobody has approved this plan",
+            where=plan.digest(),
+            hint="scepfix approve PLAN.json; what it would change: scepfix plan … --html FILE",
+        )
+    latest = decisions[-1]
+    if not latest.approved:
+        reason = f": {latest.reason}" if latest.reason else ""
+        raise RefusedError(
+            "plan-rejected",
+            f"{latest.person} rejected this plan{reason}",
+            where=plan.digest(),
+            hint="make another plan, or have this one approved after all",
+        )
+    if needed.signature and (latest.how != SIGNATURE or same_person(latest.person, plan.requester)):
+        raise RefusedError(
+            "not-approved",
+            f"the approval of {latest.person} does not reach: {needed.changing} devices would change",
+            where=plan.digest(),
+            hint=f"more than {policy.unauthenticated_devices} need a signature by somebody other than "
+            f"{visible(plan.requester)}",
+        )
+    return latest
+
+
+def refuse_expired(plan: Plan, now: datetime) -> None:
+    """Raise RefusedError (``plan-expired``) where the plan's time is over."""
+    if now >= plan.expires_at:
+        raise RefusedError(
+            "plan-expired",
+            f"the plan expired at {rfc3339(plan.expires_at)}",
+            where=plan.digest(),
+            hint="plan again: where nothing has changed, the digest is the same",
+        )
+
+
+def same_person(one: str, other: str) -> bool:
+    """Are these names of one person, as far as names can tell? ``alice`` and ``Alice@example.com`` are."""
+    names = [name.casefold().strip() for name in (one, other)]
+    return names[0] == names[1] or names[0].split("@")[0] == names[1].split("@")[0]
+
+
+def _keep(approval: Approval, plan: Plan, store: Store) -> Approval:
+    store.save_plan(plan)
+    store.save_approval(approval)
+    return approval

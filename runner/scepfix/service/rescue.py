@@ -1,0 +1,63 @@
+"""The use *nobody stays left out*: puts devices back that are in the exclusion group without a repair that wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from scepfix.domain.device import Identity
+from scepfix.domain.mdm import MdmDevice
+from scepfix.domain.policy import RepairPolicy
+from scepfix.domain.remediation import Remediation
+from scepfix.service.ports import Mdm, Store
+
+#: The most devices of one change of the group.
+CHUNK = 100
+
+
+def rescue(mdm: Mdm) -> tuple[MdmDevice, ...]:
+    """Put back every device of the exclusion group; return them.
+
+    From the MDM alone: for when the database is lost, or nobody trusts it. A repair that goes on at the same time finds
+    its device put back, and asks for that again without effect. Raise what the MDM raises.
+    """
+    return _put_back(mdm, mdm.members())
+
+
+def reconcile(mdm: Mdm, store: Store, policy: RepairPolicy, now: datetime) -> tuple[MdmDevice, ...]:
+    """Put back every device of the exclusion group that no open removal wants there; return them.
+
+    A removal is open from the moment it was asked for until the profile was asked back, and for
+    ``put_back_after_hours`` at most. Raise what the MDM raises.
+    """
+    # The members first: whoever joins the group later has its removal written down by then.
+    members = mdm.members()
+    wanted = [one for one in store.remediations(only_open=True) if _wants_removal(one, policy, now)]
+    return _put_back(mdm, [member for member in members if not _is_wanted(member.identity, wanted)])
+
+
+def _wants_removal(remediation: Remediation, policy: RepairPolicy, now: datetime) -> bool:
+    asked = remediation.removal_asked_at
+    if asked is None or remediation.reinstall_asked_at is not None:
+        return False
+    return now - asked < timedelta(hours=policy.put_back_after_hours)
+
+
+def _is_wanted(member: Identity, wanted: Sequence[Remediation]) -> bool:
+    """One key that both sides know is enough: a device that is being repaired is not to be disturbed."""
+    return any(_shares_a_key(member, one.device.identity) for one in wanted)
+
+
+def _shares_a_key(one: Identity, other: Identity) -> bool:
+    pairs = (
+        (one.mdm_id, other.mdm_id),
+        (one.serial_number.upper(), other.serial_number.upper()),
+        (one.hardware_uuid.upper(), other.hardware_uuid.upper()),
+    )
+    return any(ours and ours == theirs for ours, theirs in pairs)
+
+
+def _put_back(mdm: Mdm, members: Sequence[MdmDevice]) -> tuple[MdmDevice, ...]:
+    for first in range(0, len(members), CHUNK):
+        mdm.put_back([member.identity.mdm_id for member in members[first : first + CHUNK]])
+    return tuple(members)

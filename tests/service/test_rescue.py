@@ -1,0 +1,112 @@
+"""Nobody stays in the exclusion group without a repair that wants it there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.engine_setup import Setup
+
+from scepfix.domain.device import Identity
+from scepfix.domain.mdm import MdmDevice
+from scepfix.domain.policy import RepairPolicy
+from scepfix.service.apply import remediations_of
+from scepfix.service.rescue import reconcile, rescue
+from scepfix.simulator.mdm import MdmOnAClock
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Setup]:
+    """Two Macs in the exclusion group; nobody wrote down why."""
+    setup = Setup(tmp_path, "mac-001", "mac-002")
+    mdm(setup).exclude([mac.facts.mdm_id for mac in setup.world.macs.values()])
+    yield setup
+    setup.close()
+
+
+def mdm(setup: Setup) -> MdmOnAClock:
+    return MdmOnAClock(setup.world.mdm, setup.clock.now)
+
+
+def members(setup: Setup) -> set[str]:
+    return {member.name for member in mdm(setup).members()}
+
+
+def begin(setup: Setup, **changes: object) -> None:
+    """Begin the repair of the first Mac, its removal asked for just now."""
+    first = replace(setup.plan, devices=setup.plan.devices[:1])
+    asked = {"removal_asked_at": setup.clock.now(), **changes}
+    setup.store.begin([replace(remediations_of(first)[0], **asked)])  # type: ignore[arg-type]
+
+
+def test_rescue_needs_nothing_but_the_mdm(two: Setup) -> None:
+    begin(two)
+
+    found = rescue(mdm(two))
+
+    assert {device.name for device in found} == {"mac-001", "mac-002"}
+    assert members(two) == set()
+    assert rescue(mdm(two)) == ()
+
+
+def test_reconcile_leaves_an_open_removal_alone(two: Setup) -> None:
+    begin(two)
+
+    found = reconcile(mdm(two), two.store, RepairPolicy(), two.clock.now())
+
+    assert [device.name for device in found] == ["mac-002"]
+    assert members(two) == {"mac-001"}
+
+
+def test_reconcile_puts_back_who_was_asked_back_already(two: Setup) -> None:
+    begin(two, reinstall_asked_at=two.clock.now())
+
+    reconcile(mdm(two), two.store, RepairPolicy(), two.clock.now())
+
+    assert members(two) == set()
+
+
+def test_reconcile_puts_back_who_has_been_out_too_long(two: Setup) -> None:
+    begin(two)
+    policy = RepairPolicy(put_back_after_hours=4)
+    limit = two.clock.now() + timedelta(hours=4)
+
+    reconcile(mdm(two), two.store, policy, limit - timedelta(minutes=1))
+    assert members(two) == {"mac-001"}
+
+    reconcile(mdm(two), two.store, policy, limit + timedelta(minutes=1))
+    assert members(two) == set()
+
+
+def test_a_repair_that_removed_nothing_wants_nobody_in_the_group(two: Setup) -> None:
+    begin(two, removal_asked_at=None)
+
+    reconcile(mdm(two), two.store, RepairPolicy(), two.clock.now())
+
+    assert members(two) == set()
+
+
+class BigMdm(MdmOnAClock):
+    """One with many members; it keeps what it is asked."""
+
+    def __init__(self, count: int) -> None:
+        self.group = [str(number) for number in range(count)]
+        self.changes: list[int] = []
+
+    def members(self) -> tuple[MdmDevice, ...]:
+        return tuple(MdmDevice(Identity(mdm_id=number), name=f"mac-{number}") for number in self.group)
+
+    def put_back(self, mdm_ids: Sequence[str]) -> None:
+        self.changes.append(len(mdm_ids))
+        self.group = [number for number in self.group if number not in mdm_ids]
+
+
+def test_many_members_are_put_back_in_chunks() -> None:
+    many = BigMdm(250)
+
+    assert len(rescue(many)) == 250
+    assert many.changes == [100, 100, 50]
+    assert many.group == []
