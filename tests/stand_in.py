@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -240,11 +238,14 @@ class _RunDiedError(Exception):
 
 
 class ForkedRunner(AnsibleRunner):
-    """Runs the stand-in in a process of its own, which outlives this one; waiting and reading are the product's."""
+    """Runs the stand-in in a process of its own, which outlives this one; waiting and reading are the product's.
 
-    def __init__(self, state: Path, world: Path, clock: Clock, point: Point = lambda name: None) -> None:
+    ``point_in`` gives the point of a stage's runs.
+    """
+
+    def __init__(self, state: Path, world: Path, clock: Clock, point_in: Callable[[str], Point]) -> None:
         super().__init__(state, None)
-        self._world, self._clock, self._point = world, clock, point
+        self._world, self._clock, self._point_in = world, clock, point_in
 
     def start(self, request: RunRequest) -> None:
         self.prepare(request)
@@ -253,12 +254,14 @@ class ForkedRunner(AnsibleRunner):
             os.waitpid(child, 0)
             return
         os.setsid()
+        # What a new program would not have: above all the lock of the plan, which is the engine's.
+        os.closerange(3, 1024)
         if os.fork():
             os._exit(0)
         code = 1
         try:
             (request.folder / "pid").write_text(str(os.getpid()))
-            perform(request.folder, World(self._world), self._clock, self._point)
+            perform(request.folder, World(self._world), self._clock, self._point_in(request.stage))
             code = 0
         finally:
             os._exit(code)
@@ -270,28 +273,6 @@ class ForkedRunner(AnsibleRunner):
             return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
         except OSError:
             return False
-
-
-def die_at(number: int) -> Point:
-    """Return a point that kills its own process when the ``number``-th point is reached, counted from 0."""
-    left = [number]
-
-    def point(name: str) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return point
-
-
-def dawdle(seed: int, most_seconds: float) -> Point:
-    """Return a point that takes its time, so that a kill can meet it anywhere."""
-    chance = random.Random(seed)
-
-    def point(name: str) -> None:
-        time.sleep(chance.random() * most_seconds)
-
-    return point
 
 
 # --- plans ----------------------------------------------------------------------------------------------------------

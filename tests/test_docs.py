@@ -8,18 +8,21 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 import yaml
+from tests import plan_factory
 
 from scepfix.adapters.settings_file import load_settings
 from scepfix.cli.main import VERBS, run
 from scepfix.cli.main import scepfix as root
+from scepfix.cli.remediation_report import as_document as remediations_document
 from scepfix.domain.diagnosis import Answer, Standing, Verdict
 from scepfix.domain.errors import Exit, UsageError
 from scepfix.domain.evidence import (
@@ -34,10 +37,13 @@ from scepfix.domain.evidence import (
 )
 from scepfix.domain.fault import DRAWN_SIGNS, HANDS, Catalogue, Symptom
 from scepfix.domain.fault import STEP_VALUES as VALUES
+from scepfix.domain.plan import Sureness
 from scepfix.domain.policy import RepairPolicy
+from scepfix.domain.remediation import Approval, Outcome, Stage
 from scepfix.parsers import located_yaml
 from scepfix.parsers.fault_catalogue import read_catalogue
 from scepfix.parsers.settings import read_settings
+from scepfix.service.score import score
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "runner/scepfix"
@@ -266,16 +272,67 @@ def test_every_field_of_a_document_is_explained(
     assert missing == set()
 
 
-def keys_of(value: object) -> Iterator[str]:
+#: Keys whose own keys are open: ids of facts, settings, connection values, things predicted.
+OPEN = ("facts", "variables", "connection", "actual")
+
+
+@pytest.mark.parametrize(
+    ("heading", "document"),
+    [
+        ("scepfix plan", plan_factory.plan(plan_factory.device(), plan_factory.told()).as_document()),
+        (
+            "scepfix apply",
+            remediations_document(
+                [plan_factory.remediation(plan_factory.device(), Outcome.VERIFIED)],
+                score([plan_factory.remediation(plan_factory.device(), Outcome.VERIFIED)]),
+            ),
+        ),
+        ("scepfix approve", Approval("d", "p", "signature", True, datetime(2026, 11, 24, tzinfo=UTC)).as_document()),
+    ],
+    ids=["plan", "remediations", "approval"],
+)
+def test_every_field_of_a_repair_is_explained(heading: str, document: dict[str, object]) -> None:
+    explained = {word.removesuffix("[]") for word in code_words(section(page("command-line.md"), heading))}
+
+    assert {key for key in keys_of(document, OPEN) if key not in explained} == set()
+
+
+def test_every_outcome_and_stage_is_explained_and_no_other() -> None:
+    text = section(page("command-line.md"), "scepfix apply")
+    outcomes = [word for row in rows(text) if row[-1] in "014" for word in re.findall(r"`([^`]+)`", row[0])]
+
+    assert sorted(outcomes) == sorted(Outcome)
+    assert set(Stage) <= code_words(text)
+
+
+def test_every_code_of_a_device_that_is_set_aside_is_explained() -> None:
+    text = section(page("command-line.md"), "scepfix plan")
+    source = "".join((PACKAGE / "service" / name).read_text("utf-8") for name in ("plan.py", "stages.py", "observe.py"))
+    codes = set(re.findall(r'(?:SetAside\(\s*name, |Refusal\(\s*|NotObserved\()"([a-z-]+)"', source))
+
+    assert {"ambiguous", "bundled", "garbage"} <= codes
+    assert codes <= code_words(text)
+
+
+def test_every_thing_that_is_predicted_is_explained() -> None:
+    source = (PACKAGE / "workflow/predict.py").read_text("utf-8")
+    things = set(re.findall(r'\(\s*"([a-z-]+)", [a-z"(_]|found\["([a-z-]+)"\]', source))
+
+    told = set(ids(section(page("preview.md"), "What the preview says")))
+
+    assert {one for pair in things for one in pair if one} | {word.value for word in Sureness} == told
+
+
+def keys_of(value: object, closed: Sequence[str] = ("facts", "where")) -> Iterator[str]:
     """Yield every key of a document; what stands under ``facts`` and ``where`` is told on other pages."""
     if isinstance(value, list):
         for item in value:
-            yield from keys_of(item)
+            yield from keys_of(item, closed)
     elif isinstance(value, dict):
         for key, below in value.items():
             yield key
-            if key not in ("facts", "where"):
-                yield from keys_of(below)
+            if key not in closed:
+                yield from keys_of(below, closed)
 
 
 # --- evidence ---------------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ BOTH = pytest.mark.parametrize("text_of", [html_text, markdown_text])
         ("whose", "alice"),
         ("why", "The device was deleted in Okta."),
         ("what changes", "installed, newly"),
-        ("how surely", "unknowable before the run"),
+        ("how surely", "unknowable: nobody can know before the run"),
         ("how far", "1 × reinstall_scep_profile"),
         ("what cannot be taken back", "Removing the profile destroys the private key of the certificate"),
         ("what else to know", "Desktop Password Sync uses this certificate too"),
@@ -175,6 +175,26 @@ def test_hostile_text_stays_text_in_html() -> None:
     assert "\u202e" not in html
     assert "49" not in read.text.replace("1.3.6.1.4.1.51150", "")
     assert "{{ 7*7 }}" in read.text
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("- item", "\\- item"),
+        ("1. item", "1\\. item"),
+        ("20) item", "20\\) item"),
+        ("=== x", "\\=== x"),
+        ("a - b. c = d", "a - b. c = d"),
+        ("https://x.example", "https:\\//x.example"),
+        ("WWW.x.example", "WWW\\.x.example"),
+        ("a|b", "a\\|b"),
+        ("2026-11-24T09:00:00Z", "2026-11-24T09:00:00Z"),
+    ],
+)
+def test_only_what_would_act_is_escaped_in_markdown(text: str, written: str) -> None:
+    found = page(device(reason="r", standing=text, fault="f"))
+
+    assert f"**f** ({written}): " in render_markdown(found)
 
 
 def test_hostile_text_stays_text_in_markdown() -> None:

@@ -65,6 +65,14 @@ class RunningWorld:
     def address(self, name: str) -> str:
         return self.world.macs[name].facts.address
 
+    def ssh(self, name: str) -> list[str]:
+        """Return the ``ssh`` command that reaches this device, to which a remote command is added."""
+        host = yaml.safe_load(self.inventory.read_bytes())["all"]["hosts"][name]
+        return [
+            *("ssh", *shlex.split(host["ansible_ssh_common_args"]), "-i", host["ansible_ssh_private_key_file"]),
+            *("-p", str(host["ansible_port"]), f"{host['ansible_user']}@{host['ansible_host']}"),
+        ]
+
 
 @contextmanager
 def run_world(
@@ -81,7 +89,10 @@ def run_world(
     ``repair`` are settings of that name beside short waits. Raise ValueError for a bad spec, OSError where the faces do
     not come up.
     """
-    world = World.create(folder.absolute(), macs, now)
+    folder = folder.absolute()
+    if " " in str(folder):
+        raise ValueError("a blank in the folder's path: ssh would read its known_hosts as two files")
+    world = World.create(folder, macs, now)
     with serve(world, checkin_seconds=checkin_seconds, lifetime_seconds=lifetime_seconds, repair=repair) as running:
         yield running
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,23 +13,21 @@ from markupsafe import Markup
 
 from scepfix.domain.inert import visible
 from scepfix.domain.moment import rfc3339
-from scepfix.domain.plan import Plan, PlannedDevice, Sureness
+from scepfix.domain.plan import Plan, PlannedDevice
 from scepfix.domain.remediation import Approval, Remediation
 from scepfix.service.approve import ApprovalNeeded
 from scepfix.service.score import Compared, Score, compare, score
 
-_SURENESS: Mapping[Sureness, str] = {
-    Sureness.CERTAIN: "certain",
-    Sureness.ASSUMED: "assumed: it should, and nobody can be sure before",
-    Sureness.UNKNOWABLE: "unknowable before the run",
-}
-#: Every ASCII punctuation mark may be escaped so (CommonMark 0.31, 2.4); then no mark, link or mention is left.
-_MARKDOWN = {ord(mark): f"\\{mark}" for mark in "!\"#$%'()*+,-./:;=?[\\]^_`{|}~"} | {
+#: Marks that act anywhere in a line of Markdown, with tables, mathematics and templates of the usual renderers.
+_MARKDOWN = {ord(mark): f"\\{mark}" for mark in "\\`*_[]{}!|~#$^"} | {
     ord("&"): "&amp;",
     ord("<"): "&lt;",
     ord(">"): "&gt;",
     ord("@"): "&#64;",
 }
+#: What begins a list, a heading or a rule, where it is the first of a line; and what a renderer takes for an address.
+_FIRST = re.compile(r"^(\s*)([-+=]|\d+(?=[.)]))")
+_ADDRESS = re.compile(r"(?i)(:)(?=//)|(www)(?=\.)")
 
 
 class Code(str):
@@ -140,7 +139,7 @@ def _environment(*, autoescape: bool) -> Environment:
         keep_trailing_newline=True,
         finalize=_inert if autoescape else _inert_markdown,
     )
-    environment.filters |= {"time": rfc3339, "sureness": _SURENESS.__getitem__, "code": Code, "answer": _answer}
+    environment.filters |= {"time": rfc3339, "code": Code, "answer": _answer}
     return environment
 
 
@@ -150,7 +149,12 @@ def _inert(value: object) -> object:
 
 def _inert_markdown(value: object) -> str:
     text = visible(str(value))
-    return text if isinstance(value, Code) else text.translate(_MARKDOWN)
+    if isinstance(value, Code):
+        return text
+    text = _ADDRESS.sub(lambda found: f"{found[0]}\\", text.translate(_MARKDOWN))
+    return _FIRST.sub(
+        lambda found: f"{found[1]}{found[2]}\\" if found[2].isdigit() else f"{found[1]}\\{found[2]}", text
+    )
 
 
 def _answer(right: bool | None) -> str:

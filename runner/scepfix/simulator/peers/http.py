@@ -37,7 +37,7 @@ class JsonServer(ThreadingHTTPServer):
     def __init__(self, answer: Answer, tokens: Mapping[str, bool]) -> None:
         self.answer, self.tokens = answer, tokens
         super().__init__(("127.0.0.1", 0), _Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
 
     @property
     def url(self) -> str:
