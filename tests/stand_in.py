@@ -72,6 +72,8 @@ class FastClock:
 def perform(folder: Path, world: World, clock: Clock, point: Point = lambda name: None) -> None:
     """Do what the playbook of this run folder's stage does, as far as it gets."""
     point("begin")
+    # Devices check in by themselves now and then; that it is just now saves a process that would see to it.
+    world.mdm.check_in(clock.now())
     artifacts = folder / "artifacts" / RunFolder(folder).run().intent
     (artifacts / "job_events").mkdir(parents=True, exist_ok=True)
     events = Events(artifacts)

@@ -70,6 +70,38 @@ def test_every_module_says_how_it_takes_check_mode_diff_mode_and_a_second_run(mo
     assert documentation["return"]
 
 
+PLAYBOOKS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "playbooks").rglob("*.yml"))
+
+
+def test_every_action_plugin_has_a_module_of_its_name_with_its_documentation_beside() -> None:
+    actions = {path.stem for path in (ROOT / "plugins/action").glob("[a-z]*.py")}
+
+    assert actions == {path.stem for path in (ROOT / "plugins/modules").glob("*.yml")}
+    assert actions <= set(MODULES)
+
+
+@pytest.mark.parametrize("playbook", PLAYBOOKS)
+def test_every_play_is_thin_gathers_nothing_and_begins_with_what_refuses_a_limit(playbook: str) -> None:
+    for play in load(playbook):
+        if "ansible.builtin.import_playbook" in play:
+            assert (ROOT / playbook).parent.joinpath(play["ansible.builtin.import_playbook"]).is_file()
+            continue
+        assert play["gather_facts"] is False
+        assert not {"serial", "max_fail_percentage", "any_errors_fatal", "run_once", "strategy"} & play.keys()
+        assert play["hosts"] in ("localhost", "all:!localhost", "all")
+        tasks = [*play.get("pre_tasks", []), *play.get("tasks", [])]
+        first = tasks[0]
+        if "ansible.builtin.assert" in first:
+            assert first["ansible.builtin.assert"]["that"] == "ansible_limit is not defined"
+            continue
+        for task in tasks:
+            role = task["ansible.builtin.import_role"]
+            (only, *more) = load(f"roles/{role['name'].rpartition('.')[2]}/tasks/{role['tasks_from']}")
+            # Our action plugins refuse a limit by themselves; a report only shows what the play before it found.
+            assert any(name.startswith("scepfix.device_access.") for name in only) or "report" in role["tasks_from"]
+            assert more == [] or "report" in role["tasks_from"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not READY.exists(), reason="this environment was not made by make")
 def test_the_development_environment_has_the_collection_without_any_setting(env: dict[str, str]) -> None:
@@ -91,7 +123,7 @@ VERDICTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [[], ["--check"], ["--check", "--diff"]], ids=" ".join)
 def test_the_demo_fleet_gets_the_right_answers_and_stays_as_it_is(arguments: list[str], env: dict[str, str]) -> None:
-    command = ["ansible-playbook", "-i", "inventories/demo", "playbooks/inspect_device.yml", *arguments]
+    command = ["ansible-playbook", "-i", "inventories/demo", "playbooks/inspect_certificate_file.yml", *arguments]
 
     first, second = run(*command, env=env), run(*command, env=env)
 
@@ -102,24 +134,22 @@ def test_the_demo_fleet_gets_the_right_answers_and_stays_as_it_is(arguments: lis
 
 @pytest.mark.slow
 def test_the_reasons_are_named_and_the_moment_can_be_chosen(env: dict[str, str]) -> None:
-    playbook = "scepfix.device_access.inspect_device"
+    command = ("ansible-playbook", "-i", "inventories/demo", "scepfix.device_access.inspect_certificate_file")
 
-    now = run("ansible-playbook", "-i", "inventories/demo", playbook, "--limit", "dev-93ad5506f7b1", env=env)
-    then = run(
-        *("ansible-playbook", "-i", "inventories/demo", playbook, "--limit", "dev-7e04b1d8c2f5"),
-        *("-e", "device_certificate_at=2025-06-01T12:00:00Z"),
-        env=env,
-    )
+    now = run(*command, env=env)
+    then = run(*command, "-e", "device_certificate_at=2025-06-01T12:00:00Z", env=env)
 
     assert "marker" in messages_in(now)["dev-93ad5506f7b1"][0]
-    assert verdicts_in(then) == {"dev-7e04b1d8c2f5": ["usable"]}
+    assert verdicts_in(then)["dev-7e04b1d8c2f5"] == ["usable"]
 
 
 @pytest.mark.slow
 def test_a_role_that_is_switched_off_reads_nothing(env: dict[str, str]) -> None:
     off = json.dumps({"device_certificate_enabled": False, "device_certificate_file": "/missing.pem"})
 
-    output = run("ansible-playbook", "-i", "inventories/demo", "playbooks/inspect_device.yml", "-e", off, env=env)
+    output = run(
+        "ansible-playbook", "-i", "inventories/demo", "playbooks/inspect_certificate_file.yml", "-e", off, env=env
+    )
 
     assert messages_in(output) == {}
 
@@ -132,8 +162,8 @@ def test_a_listing_that_proves_no_absence_is_reported_as_no_answer(env: dict[str
     listing.write_text(f"SHA-1 hash: {sha1.upper()}\n{without_marker.read_text('utf-8')}", encoding="utf-8")
 
     output = run(
-        *("ansible-playbook", "-i", "inventories/demo", "scepfix.device_access.inspect_device"),
-        *("--limit", "dev-93ad5506f7b1", "-e", f"device_certificate_file={listing}"),
+        *("ansible-playbook", "-i", "inventories/demo", "scepfix.device_access.inspect_certificate_file"),
+        *("-e", f"device_certificate_file={listing}"),
         env=env,
     )
 

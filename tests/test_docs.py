@@ -252,7 +252,7 @@ DEMO = PACKAGE / "demo_cases"
         ),
         ("scepfix profile check", ["profile", "check", str(DEMO / "profile-settings/okta-scep.mobileconfig")], 0),
         ("scepfix faults list and scepfix faults show", ["faults", "list", "--evidence"], 0),
-        ("scepfix demo", ["demo"], 0),
+        ("scepfix demo", ["demo", "--files-only"], 0),
     ],
 )
 def test_every_field_of_a_document_is_explained(

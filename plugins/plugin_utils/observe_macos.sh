@@ -30,6 +30,12 @@ quiet() { "$@" 2>/dev/null; }
 # A log is bytes of any kind; what Ansible carries is text.
 end_of_log() { root tail -c 65536 "$log" 2>/dev/null | base64; }
 
+# Without the SCEP challenge, which is a secret and stays on the device.
+installed_profiles() {
+    root profiles show -type configuration -output stdout-xml 2>/dev/null |
+        sed '/<key>Challenge<\/key>/,/<\/string>/d'
+}
+
 # The name first, on a line of its own: a person chose it.
 login_keychain() {
     printf '%s\n' "$1"
@@ -49,7 +55,7 @@ observe() {
     section system quiet sw_vers
     section hardware quiet system_profiler SPHardwareDataType
     section name quiet scutil --get ComputerName
-    section profiles quiet root profiles show -type configuration -output stdout-xml
+    section profiles installed_profiles
     section enrollment quiet root profiles status -type enrollment
     section certificates with_errors root security find-certificate -a -p -Z "$system_keychain"
     section identities with_errors root security find-identity -p ssl-client "$system_keychain"

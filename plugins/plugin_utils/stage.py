@@ -142,6 +142,7 @@ class StageAction(ActionBase):
             # OpenSSH on Windows without ansible_shell_type: whichever shell it starts knows this program.
             encoded = base64.b64encode(read.encode("utf-16-le")).decode("ascii")
             command = f"powershell -NoProfile -NonInteractive -ExecutionPolicy Unrestricted -EncodedCommand {encoded}"
+        self._hush()
         try:
             # Not through the shell of _low_level_execute_command: a PC has no /bin/sh.
             stdout = self._connection.exec_command(command, in_data=script.encode("utf-8"), sudoable=False)[1]
@@ -149,11 +150,17 @@ class StageAction(ActionBase):
             raise _unreachable(error) from error
         return bytes(stdout)
 
+    def _hush(self) -> None:
+        """What a device says is not for a log: with -vvv ssh would print all of it."""
+        self._play_context.no_log = True
+        self._connection._play_context.no_log = True
+
     def sh(self, script: str) -> bytes:
         """Have the device's own sh run a script from its standard input; return what it printed."""
         return self._execute(f'PATH="$PATH:{MACOS_PATH}" /bin/sh -s', script)
 
     def _execute(self, command: str, script: str) -> bytes:
+        self._hush()
         try:
             done = self._low_level_execute_command(command, in_data=script.encode("utf-8"))
         except AnsibleConnectionFailure as error:

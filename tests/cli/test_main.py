@@ -131,7 +131,7 @@ def test_faults_alone_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
         (["diagnos"], "did you mean diagnose?"),
         (["fault"], "did you mean faults?"),
         (["certficate", "inspect"], "did you mean certificate?"),
-        (["zzz"], "verbs: diagnose, certificate, profile, faults"),
+        (["zzz"], "verbs: diagnose, plan, approve, reject, apply"),
     ],
 )
 def test_an_unknown_verb_names_the_near_miss(words: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,7 +109,10 @@ def test_a_device_that_is_off_is_set_aside(still: Command) -> None:
 
 @pytest.fixture
 def moving(tmp_path: Path) -> Iterator[Command]:
-    macs = [MacSpec(name="mac-042", person="alice", scenario="deleted")]
+    macs = [
+        MacSpec(name="mac-042", person="alice", scenario="deleted"),
+        MacSpec(name="mac-001", person="bob", scenario="healthy"),
+    ]
     with run_world(tmp_path / "world", macs, checkin_seconds=0.3) as world:
         yield Command(tmp_path, world)
 
@@ -141,7 +144,7 @@ def test_a_deleted_device_is_repaired_and_proved(moving: Command) -> None:
 def test_a_plan_of_yesterdays_device_leaves_it_alone(moving: Command) -> None:
     moving.plan("mac-042")
     moving("approve", moving.plan_file)
-    moving.world.tell("mac-042", "other-identity", "yes")
+    moving.world.tell("mac-042", "other-identity", "mac-001")
 
     done = moving("apply", moving.plan_file, code=4)
 

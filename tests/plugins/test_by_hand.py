@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.hostile import CORPUS
@@ -29,9 +29,7 @@ def has_profile(world: RunningWorld) -> bool:
     return not record.excluded and record.profile_installed is True
 
 
-def _now() -> Any:
-    from datetime import UTC, datetime
-
+def _now() -> datetime:
     return datetime.now(UTC)
 
 

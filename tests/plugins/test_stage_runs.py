@@ -11,6 +11,7 @@ from tests.plugins.playbooks import device, engine_run, macs
 
 from scepfix.adapters.run_folder import RunFolder
 from scepfix.domain.device import Observation, host_of
+from scepfix.domain.platform import Platform
 from scepfix.domain.remediation import StageAnswer, StageResult
 from scepfix.domain.run import RunDevice
 from scepfix.service.stages import marked
@@ -67,8 +68,6 @@ def test_what_cannot_be_looked_at_is_said_and_the_others_are_not_held_up(tmp_pat
         MacSpec("mac-no-keychain", behaviours={"unreadable-keychain": "yes"}),
     ]
     with run_world(tmp_path / "world", specs) as world:
-        from scepfix.domain.platform import Platform
-
         devices = {one.name: replace(device(one.name), platform=Platform(one.platform)) for one in specs}
         played, folder = engine_run("observe", world, tmp_path / "observe", devices, read_only=True)
 
@@ -126,9 +125,9 @@ def test_an_mdm_that_does_not_answer_is_not_yet_and_nothing_is_called_done(tmp_p
 
 
 def test_another_identity_is_refused_before_and_after(tmp_path: Path) -> None:
-    with run_world(tmp_path / "world", macs("mac-1")) as world:
+    with run_world(tmp_path / "world", macs("mac-1", "mac-2")) as world:
         devices = planned(world, tmp_path / "observe", "mac-1")
-        world.tell("mac-1", "other-identity", "C02OTHER0002 0F0F0F0F-1111-2222-3333-444444444444")
+        world.tell("mac-1", "other-identity", "mac-2")
         _, before = engine_run("preflight", world, tmp_path / "preflight", devices)
         _, after = engine_run("confirm", world, tmp_path / "confirm", devices)
 

@@ -82,7 +82,7 @@ BOTH = pytest.mark.parametrize("text_of", [html_text, markdown_text])
         ("whose", "alice"),
         ("why", "The device was deleted in Okta."),
         ("what changes", "installed, newly"),
-        ("how surely", "unknowable: nobody can know before the run"),
+        ("how surely", "unknowable that nobody can know before the run"),
         ("how far", "1 × reinstall_scep_profile"),
         ("what cannot be taken back", "Removing the profile destroys the private key of the certificate"),
         ("what else to know", "Desktop Password Sync uses this certificate too"),

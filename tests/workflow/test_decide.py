@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -234,6 +234,10 @@ def test_a_preflight_that_broke_removed_nothing() -> None:
     assert walk.state.error == "nothing was changed: the MDM answered 500"
 
 
+def test_a_long_error_is_cut() -> None:
+    assert len(Walk().answer(Stage.PREFLIGHT, FAILED, error="x" * 10_000).state.error) == 500
+
+
 def test_an_unreachable_device_is_left_alone() -> None:
     walk = Walk().answer(Stage.PREFLIGHT, UNREACHABLE)
     assert walk.ended is Outcome.UNREACHABLE
@@ -387,6 +391,20 @@ def test_a_removal_that_only_the_reinstall_saw_is_noted() -> None:
 
 
 @pytest.mark.parametrize(
+    ("removed_at", "noted"),
+    [
+        # One of months ago is another removal; one that lies ahead is the clock of the MDM.
+        (START - 100 * DAY, START + 2 * MINUTE),
+        (START + HOUR, START + 2 * MINUTE),
+        (START + MINUTE + MINUTE / 2, START + MINUTE + MINUTE / 2),
+    ],
+)
+def test_the_moment_of_the_removal_is_the_mdms_where_it_can_be(removed_at: datetime, noted: datetime) -> None:
+    walk = Walk().to(Stage.UNINSTALL).answer(Stage.UNINSTALL, DONE, None, record(removed_at=removed_at))
+    assert walk.state.removed_at == noted
+
+
+@pytest.mark.parametrize(
     ("answer", "said", "outcome"),
     [
         (FAILED, record(last_seen_at=START + 3 * HOUR), Outcome.FAILED),
@@ -481,6 +499,13 @@ def test_where_nobody_saw_a_removal_and_nothing_changed_nothing_was_removed() ->
     walk.answer(Stage.INSPECT, NOT_YET, observation(OLD))
     assert walk.ended is Outcome.FAILED
     assert walk.state.error.startswith("nothing was removed")
+
+
+def test_where_there_was_nothing_to_remove_a_new_one_is_waited_for_first() -> None:
+    walk = Walk(remediation(planned(before=()))).to(Stage.UNINSTALL).answer(Stage.UNINSTALL, FAILED)
+    walk.answer(Stage.REINSTALL, DONE).answer(Stage.INSPECT, NOT_YET, observation())
+    assert walk.ended is None
+    assert walk.answer(Stage.INSPECT, NOT_YET, observation(), after=HOUR).ended is Outcome.FAILED
 
 
 def test_an_old_certificate_after_a_seen_removal_is_a_failure_to_verify() -> None:

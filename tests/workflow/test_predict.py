@@ -84,6 +84,12 @@ def test_leftovers_are_named_and_the_newest_usable_one_is_not_among_them() -> No
     assert found.one_way_steps == (f"certificate {read(OLD).sha256} is deleted with its private key",)
 
 
+def test_the_newest_usable_one_stays() -> None:
+    older = issued(START - 20 * DAY, number=10)
+    for seen in (observation(older, NEWER), observation(NEWER, older)):
+        assert predicted(LEFTOVERS, seen).remove == (read(older).sha256,)
+
+
 def test_a_keyless_leftover_that_is_pinned_is_to_go() -> None:
     pinned = replace(stored(OLD, private_key=False), identity_preference=True)
     assert predicted(LEFTOVERS, observation(pinned, NEWER)).remove == (read(OLD).sha256,)

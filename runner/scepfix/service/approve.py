@@ -49,7 +49,10 @@ def approval_needed(plan: Plan, policy: RepairPolicy) -> ApprovalNeeded:
         )
         return ApprovalNeeded(changing, True, words)
     s = "" if allowance == 1 else "s"
-    words = f"One person's decision. A name alone reaches for at most {allowance} device{s}, and is recorded as unauthenticated."
+    words = (
+        f"One person's decision. A name alone reaches for at most {allowance} device{s}, "
+        "and is recorded as unauthenticated."
+    )
     return ApprovalNeeded(changing, False, words)
 
 

@@ -20,6 +20,12 @@ def write(path: Path, data: str | bytes, mode: int = 0o600) -> None:
     beside.replace(path)
 
 
+def make(path: Path, data: str | bytes) -> None:
+    """Write a file that is not there yet and that nobody reads yet: thousands of them make a world."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(data.encode("utf-8") if isinstance(data, str) else data)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON-shaped data, indented: people look into these files."""
     write(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
@@ -28,6 +34,22 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Return the data of a JSON file."""
     return json.loads(path.read_bytes())
+
+
+class UnchangedJson:
+    """Reads a JSON file again only when another one took its place. Who gets the data must not change it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[tuple[int, int, int], Any] | None = None
+
+    def read(self) -> Any:
+        now = self._path.stat()
+        key = (now.st_ino, now.st_mtime_ns, now.st_size)
+        seen = self._seen
+        if seen is None or seen[0] != key:
+            self._seen = seen = (key, read_json(self._path))
+        return seen[1]
 
 
 @contextmanager

@@ -271,24 +271,24 @@ def create(folder: Path, facts: Facts, canaries: Sequence[bytes]) -> Mac:
     files.write_json(folder / "mac.json", {name: getattr(facts, name) for name in Facts.__dataclass_fields__})
     files.write_json(folder / "state.json", {"keysize": 2048, "scope": "system", "installed_at": None})
     for name in ("name", "person", "serial_number", "hardware_uuid", "os_version", "os_build", "user"):
-        files.write(folder / "facts" / name, " ".join(str(getattr(facts, name)).splitlines()) + "\n")
+        files.make(folder / "facts" / name, " ".join(str(getattr(facts, name)).splitlines()) + "\n")
     mac = Mac(folder)
-    files.write(folder / LOG, "")
+    files.make(folder / LOG, "")
     if facts.platform != "macos":
         return mac
-    files.write(folder / "facts/okta_verify_version", f"{facts.okta_verify_version}\n")
+    files.make(folder / "facts/okta_verify_version", f"{facts.okta_verify_version}\n")
     for keychains in ("root/Library/Keychains", "keychains/system", f"keychains/login-{facts.user}"):
         (folder / keychains).mkdir(parents=True)
-    files.write(folder / "root/Library/Keychains/System.keychain", "")
-    files.write(users / "Library/Keychains/login.keychain-db", "")
-    files.write(
+    files.make(folder / "root/Library/Keychains/System.keychain", "")
+    files.make(users / "Library/Keychains/login.keychain-db", "")
+    files.make(
         folder / "enrollment",
         "Enrolled via DEP: Yes\nMDM enrollment: Yes (User Approved)\nMDM server: https://mdm.example.com/mdm\n",
     )
     for part in _DAEMON:
         (folder / part).touch()
     version = {"CFBundleIdentifier": "com.okta.mobile", "CFBundleShortVersionString": facts.okta_verify_version}
-    files.write(application / "Info.plist", plistlib.dumps(version))
+    files.make(application / "Info.plist", plistlib.dumps(version))
     for der in canaries:
         mac.system_keychain.add(der, private_key=True, trust=NOT_TRUSTED)
     return mac

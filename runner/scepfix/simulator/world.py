@@ -83,7 +83,8 @@ class World:
             mac.create(folder / "macs" / host_of(spec.name), facts, shared if spec.platform == "macos" else ())
         world = cls(folder)
         world.mdm.create(secrets.token_urlsafe(12), now - timedelta(days=500))
-        world._begin(specs, now)
+        with world.okta.at_once():
+            world._begin(specs, now)
         return world
 
     def _begin(self, specs: Iterable[MacSpec], now: datetime) -> None:

@@ -278,7 +278,7 @@ def _reinstall(remediation: Remediation, result: StageResult, given: _Given) -> 
     record = _record(result)
     if result.answer is StageAnswer.DONE and not (record and _not_back(record)):
         removed_at = remediation.removed_at or _removed_at(result, remediation, given)
-        seen = replace(remediation, reinstalled_at=given.now, removed_at=removed_at, outcome=None, error="")
+        seen = replace(remediation, reinstalled_at=given.now, removed_at=removed_at)
         proof = mdm_proof(record, removed_at or remediation.removal_asked_at)
         actual = actual_of(None, record, remediation.device)
         return _enter(replace(seen, proofs=(proof,), actual=actual), _after(remediation), given)

@@ -150,7 +150,7 @@ class SimulatedOkta:
         return list(found or ())
 
     def _says(self, says: str, source: str, facts: Mapping[str, Fact], at: datetime | None = None) -> Evidence:
-        return Evidence(Witness.OKTA, f"Okta: {source}", says, observed_at=at or self._now(), facts=facts)
+        return Evidence(Witness.OKTA, f"okta:{source}", says, observed_at=at or self._now(), facts=facts)
 
 
 def _key(identity: Identity) -> tuple[str, str] | None:
