@@ -19,6 +19,7 @@ from scepfix.adapters.ansible.runner import AnsibleRunner
 from scepfix.adapters.run_folder import RunFolder
 from scepfix.domain.device import Identity, Observation, host_of
 from scepfix.domain.errors import ScepfixError
+from scepfix.domain.mdm import MdmDevice
 from scepfix.domain.plan import KnownCertificate, Plan, PlannedDevice, ProofGrade
 from scepfix.domain.platform import Platform
 from scepfix.domain.policy import RepairPolicy
@@ -69,11 +70,12 @@ class FastClock:
         time.sleep(max(0.0, seconds) / self._speed)
 
 
-def perform(folder: Path, world: World, clock: Clock, point: Point = lambda name: None) -> None:
+def perform(
+    folder: Path, world: World, clock: Clock, point: Point = lambda name: None, mdm: MdmOnAClock | None = None
+) -> None:
     """Do what the playbook of this run folder's stage does, as far as it gets."""
     point("begin")
-    # Devices check in by themselves now and then; that it is just now saves a process that would see to it.
-    world.mdm.check_in(clock.now())
+    mdm = mdm or MdmOnAClock(world.mdm, clock.now)
     artifacts = folder / "artifacts" / RunFolder(folder).run().intent
     (artifacts / "job_events").mkdir(parents=True, exist_ok=True)
     events = Events(artifacts)
@@ -81,7 +83,6 @@ def perform(folder: Path, world: World, clock: Clock, point: Point = lambda name
     journal = PointedJournal(folder, point)
     run = journal.run()
     stage = Stage(run.stage)
-    mdm = MdmOnAClock(world.mdm, clock.now)
     results = {
         Stage.PREFLIGHT: _preflight,
         Stage.UNINSTALL: _uninstall,
@@ -239,13 +240,45 @@ class _RunDiedError(Exception):
     pass
 
 
+class MdmOutside(MdmOnAClock):
+    """The MDM, whose calls come to their end although their caller is killed: it is another computer.
+
+    Devices check in by themselves now and then; here it is whenever somebody looks.
+    """
+
+    def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
+        outside(lambda: self._mdm.check_in(self._now()))
+        return super().devices(serial_numbers)
+
+    def exclude(self, mdm_ids: Sequence[str]) -> None:
+        outside(lambda: self._mdm.exclude(mdm_ids, self._now()))
+
+    def put_back(self, mdm_ids: Sequence[str]) -> None:
+        outside(lambda: self._mdm.put_back(mdm_ids, self._now()))
+
+    def nudge(self, mdm_ids: Sequence[str]) -> None:
+        outside(lambda: self._mdm.nudge(mdm_ids, self._now()))
+
+
+def outside(call: Callable[[], None]) -> None:
+    """Make that call in a process of its own and wait for it."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    try:
+        call()
+    finally:
+        os._exit(0)
+
+
 class ForkedRunner(AnsibleRunner):
     """Runs the stand-in in a process of its own, which outlives this one; waiting and reading are the product's.
 
-    ``point_in`` gives the point of a stage's runs.
+    ``point_in`` gives the point of a stage's runs, None for nothing.
     """
 
-    def __init__(self, state: Path, world: Path, clock: Clock, point_in: Callable[[str], Point]) -> None:
+    def __init__(self, state: Path, world: Path, clock: Clock, point_in: Callable[[str], Point | None]) -> None:
         super().__init__(state, None)
         self._world, self._clock, self._point_in = world, clock, point_in
 
@@ -258,12 +291,17 @@ class ForkedRunner(AnsibleRunner):
         os.setsid()
         # What a new program would not have: above all the lock of the plan, which is the engine's.
         os.closerange(3, 1024)
-        if os.fork():
+        grandchild = os.fork()
+        if grandchild:
+            # Before start comes back: from then on the run must be seen.
+            (request.folder / "pid.new").write_text(str(grandchild))
+            (request.folder / "pid.new").rename(request.folder / "pid")
             os._exit(0)
         code = 1
         try:
-            (request.folder / "pid").write_text(str(os.getpid()))
-            perform(request.folder, World(self._world), self._clock, self._point_in(request.stage))
+            world, clock = World(self._world), self._clock
+            mdm = MdmOutside(world.mdm, clock.now)
+            perform(request.folder, world, clock, self._point_in(request.stage) or (lambda name: None), mdm)
             code = 0
         finally:
             os._exit(code)

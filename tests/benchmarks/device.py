@@ -25,8 +25,11 @@ from device_world import Served, serve
 
 from scepfix.adapters.ansible.runner import DEFAULT_FORKS
 from scepfix.simulator.peers.openssh import sshd_program
+from scepfix.simulator.ssh_keys import KNOWN_HOSTS
 
 _HERE = Path(__file__).parent
+#: Of all contenders alike.
+_FORKS = DEFAULT_FORKS
 _SCRIPT = _HERE.parents[1] / "plugins" / "plugin_utils" / "observe_macos.sh"
 _PYINFRA = "pyinfra==3.10.0"
 _SCEPFIX, _BARE, _RAW, _PY = "scepfix", "ssh", "raw", "pyinfra"
@@ -53,7 +56,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, nargs="+", default=[10, 50, 200])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--forks", type=int, default=DEFAULT_FORKS, help="of all contenders alike")
     parser.add_argument("--without-pyinfra", action="store_true")
     options = parser.parse_args()
     program = _need()
@@ -61,9 +63,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="scepfix-bench-") as name:
         folder = Path(name)
         with serve(folder / "world", max(options.devices), program) as served:
-            contenders = _contenders(folder, served, options.forks)
+            contenders = _contenders(folder, served)
             if not options.without_pyinfra:
-                contenders |= _pyinfra(folder, served, options.forks)
+                contenders |= _pyinfra(folder, served)
             costs = _run(contenders, options.devices, options.rounds, served, folder / "log")
     print(_table(costs, options.devices, options.rounds))
     if len(options.devices) > 1:
@@ -91,10 +93,10 @@ def _need() -> str:
 # --- contenders -------------------------------------------------------------------------------------------------------
 
 
-def _contenders(folder: Path, served: Served, forks: int) -> dict[str, Contender]:
+def _contenders(folder: Path, served: Served) -> dict[str, Contender]:
     state = folder / "state"
     state.mkdir()
-    environment = {**os.environ, "XDG_STATE_HOME": str(state), "ANSIBLE_FORKS": str(forks), "ANSIBLE_NOCOLOR": "1"}
+    environment = {**os.environ, "XDG_STATE_HOME": str(state), "ANSIBLE_FORKS": str(_FORKS), "ANSIBLE_NOCOLOR": "1"}
     for name in ("ANSIBLE_CONFIG", "ANSIBLE_PIPELINING"):
         environment.pop(name, None)
     script = _with_nonce(folder)
@@ -112,7 +114,7 @@ def _contenders(folder: Path, served: Served, forks: int) -> dict[str, Contender
     def bare(devices: int) -> list[str]:
         file = folder / f"addresses-{devices}"
         file.write_text("".join(f"{address}\n" for address in served.addresses[:devices]))
-        return ["xargs", "-a", str(file), "-P", str(min(forks, devices)), "-n", "1", "sh", "-c", loop]
+        return ["xargs", "-a", str(file), "-P", str(_FORKS), "-n", "1", "sh", "-c", loop]
 
     def raw(devices: int) -> list[str]:
         file = folder / f"inventory-{devices}.json"
@@ -127,7 +129,7 @@ def _contenders(folder: Path, served: Served, forks: int) -> dict[str, Contender
     }
 
 
-def _pyinfra(folder: Path, served: Served, forks: int) -> dict[str, Contender]:
+def _pyinfra(folder: Path, served: Served) -> dict[str, Contender]:
     """Return the contender in a virtual environment of its own, or nothing and say why."""
     python = folder / "pyinfra" / "bin" / "python"
     for command in (
@@ -140,18 +142,23 @@ def _pyinfra(folder: Path, served: Served, forks: int) -> dict[str, Contender]:
             print(f"without pyinfra: {_PYINFRA} cannot be installed: {reason}", file=sys.stderr)
             return {}
 
+    known = folder / "known_hosts"
+    host_key = (served.folder / KNOWN_HOSTS).read_text("ascii").removeprefix("* ")
+    # paramiko knows no pattern.
+    known.write_text("".join(f"[{address}]:{served.port} {host_key}" for address in served.addresses), "ascii")
+
     def command(devices: int) -> list[str]:
         file = folder / f"pyinfra_inventory_{devices}.py"
         data = {
             "ssh_user": served.user,
             "ssh_port": served.port,
             "ssh_key": served.key,
-            "ssh_known_hosts_file": str(served.folder / "ssh" / "known_hosts"),
+            "ssh_known_hosts_file": str(known),
             "ssh_strict_host_key_checking": "yes",
         }
         file.write_text(f"devices = ({list(served.addresses[:devices])!r}, {data!r})\n")
         program = str(python.with_name("pyinfra"))
-        return [program, "-y", "--parallel", str(forks), str(file), str(_HERE / "device_pyinfra.py")]
+        return [program, "-y", "--parallel", str(_FORKS), str(file), str(_HERE / "device_pyinfra.py")]
 
     return {_PY: Contender(command, {**os.environ, "SCRIPT": str(_with_nonce(folder))})}
 

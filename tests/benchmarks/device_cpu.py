@@ -48,7 +48,9 @@ def measure(command: Sequence[str], environment: Mapping[str, str], servers: Col
         done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False)
     wall = time.perf_counter() - began
     if done.returncode != 0:
-        raise SystemExit(f"{command[0]} ended with {done.returncode}:\n{log.read_text('utf-8', 'replace')[-2000:]}")
+        lines = log.read_text("utf-8", "replace").splitlines()
+        wrong = [line[:500] for line in lines if line.startswith("fatal") or "rror" in line] or lines
+        raise SystemExit("\n".join([f"{command[0]} ended with {done.returncode}:", *wrong[-5:]]))
     _end_what_is_left(servers)
     return Cost(wall, _cpu_seconds() - before)
 

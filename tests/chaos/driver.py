@@ -1,4 +1,4 @@
-"""Kills the engine and its stage runs with SIGKILL, again and again, and looks what is left: ``python -m tests.chaos.driver``.
+"""Kills the engine and its stage runs, again and again, and looks what is left: ``python -m tests.chaos.driver``.
 
 Processes are forked from this one, which has only one thread and has imported everything, so that a kill costs
 milliseconds. It prints one JSON document.
@@ -60,9 +60,10 @@ class PointedStore(SqliteStore):
         self._point("after commit")
 
     def claim(self, intent_id: str, at: datetime) -> bool:
-        self._point("before claim")
+        stage = intent_id.rpartition("-")[0]
+        self._point(f"before claim of {stage}")
         claimed = super().claim(intent_id, at)
-        self._point("after claim")
+        self._point(f"after claim of {stage}")
         return claimed
 
     def finish(
@@ -73,9 +74,10 @@ class PointedStore(SqliteStore):
         at: datetime,
         intents: Sequence[Intent] = (),
     ) -> None:
-        self._point("before finish")
+        stage = intent_id.rpartition("-")[0]
+        self._point(f"before finish of {stage}")
         super().finish(intent_id, results, changed, at, intents)
-        self._point("after finish")
+        self._point(f"after finish of {stage}")
 
 
 @dataclass
@@ -85,13 +87,15 @@ class Trial:
     folder: Path
     names: tuple[str, ...]
     engine_point: Point = nothing
-    run_point: Callable[[str], Point] = lambda stage: nothing
+    run_point: Callable[[str], Point | None] = lambda stage: None
     resumes: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.clock = FastClock(time.time(), SPEED)
         now = self.clock.now()
-        self.world = World.create(self.folder / "world", [MacSpec(name, scenario="deleted") for name in self.names], now)
+        self.world = World.create(
+            self.folder / "world", [MacSpec(name, scenario="deleted") for name in self.names], now
+        )
         self.plan = plan_of(self.world, self.names, now)
         with contextlib.closing(SqliteStore(self.database)) as store:
             store.save_approval(Approval(self.plan.digest(), "carol", "signature", True, now))
@@ -114,7 +118,8 @@ class Trial:
             self._apply()
             code = 0
         except BaseException as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+            sys.stderr.flush()
         finally:
             os._exit(code)
 
@@ -138,7 +143,7 @@ class Trial:
 
     def finish(self) -> None:
         """Go on undisturbed to the end."""
-        self.engine_point, self.run_point = nothing, lambda stage: nothing
+        self.engine_point, self.run_point = nothing, lambda stage: None
         _, status = os.waitpid(self.start(), 0)
         if status:
             raise RuntimeError(f"apply ended with {status} in {self.folder}")
@@ -151,8 +156,7 @@ class Trial:
             open_intents = store.open_intents([one.id for one in remediations])
         found += [f"{one.device.name} is owed its profile" for one in remediations if one.owed_reinstall]
         found += [f"{one.id} is open" for one in open_intents]
-        found += [f"{one.device.name} was not begun" for one in () if remediations] + ["nothing begun"] * (not remediations)
-        return found
+        return found if remediations else [*found, "no repair was begun"]
 
     def outcomes(self) -> list[str]:
         with contextlib.closing(SqliteStore(self.database)) as store:
@@ -203,11 +207,11 @@ def random_kills(folder: Path, seed: int, wanted: int) -> dict[str, Any]:
     return said
 
 
-def kills_at_points(folder: Path) -> dict[str, Any]:
-    """Kill the engine before and after each row, and each stage's run before and after each of its files."""
+def kills_at_points(folder: Path, processes: Sequence[str]) -> dict[str, Any]:
+    """Kill the ``engine`` before and after each row, a stage's run before and after each of its files, once each."""
     said: dict[str, Any] = {"kills": Counter(), "faults": [], "outcomes": Counter(), "first_rows": [], "trials": 0}
     names = ("mac-001",)
-    for where in ("engine", *STAGES):
+    for where in processes:
         number = 0
         while True:
             said["trials"] += 1
@@ -217,7 +221,7 @@ def kills_at_points(folder: Path) -> dict[str, Any]:
             if where == "engine":
                 trial.engine_point = point
             else:
-                trial.run_point = lambda stage, where=where, point=point: point if stage == where else nothing
+                trial.run_point = {where: point}.get
             os.waitpid(trial.start(), 0)
             trial.finish()
             _judge(trial, said, f"{where} {number} {marker.read_text() if marker.exists() else 'none'}")
@@ -251,9 +255,16 @@ def _judge(trial: Trial, said: dict[str, Any], name: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--random", type=int, default=0)
+    parser.add_argument("--random", type=int, default=0, help="this many kills at random moments")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--points-of", nargs="+", default=("engine", *STAGES), choices=("engine", *STAGES))
     given = parser.parse_args()
     began = time.monotonic()
-    result = random_kills(given.folder, given.seed, given.random) if given.random else kills_at_points(given.folder)
-    print(json.dumps({**result, "seconds": time.monotonic() - began, "slowest_first_row": max(result.pop("first_rows"))}))
+    result = (
+        random_kills(given.folder, given.seed, given.random)
+        if given.random
+        else kills_at_points(given.folder, given.points_of)
+    )
+    slowest = max(result.pop("first_rows"))
+    found = {**result, "seconds": time.monotonic() - began, "slowest_first_row_seconds": slowest}
+    sys.stdout.write(json.dumps(found) + "\n")

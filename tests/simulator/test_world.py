@@ -58,8 +58,6 @@ FAULTS: dict[str, str | None] = {
     "misconfigured-scope": "certificate-wrong-store",
     "not-managed": "device-not-managed",
 }
-#: The profile is there and no certificate with the marker: whether one ever came is for the rules to say.
-NO_CERTIFICATE = {"missing", "wrong-type"}
 
 
 def okta_of(world: World) -> SimulatedOkta:
@@ -90,8 +88,7 @@ def test_a_scenario_is_diagnosed_as_what_it_is(tmp_path: Path, scenario: str) ->
 
     found = diagnose(evidence, load_settings(None).catalogue, NOW, Circumstances())
 
-    expected = {FAULTS[scenario], "scep-enrolment-failed"} if scenario in NO_CERTIFICATE else {FAULTS[scenario]}
-    assert found.fault in expected, [one.says for one in evidence]
+    assert found.fault == FAULTS[scenario], [one.says for one in evidence]
     if scenario == "healthy":
         assert found.verdict is Verdict.HEALTHY
 

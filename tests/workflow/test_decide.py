@@ -501,6 +501,15 @@ def test_where_nobody_saw_a_removal_and_nothing_changed_nothing_was_removed() ->
     assert walk.state.error.startswith("nothing was removed")
 
 
+@pytest.mark.parametrize(
+    "seen",
+    [observation(OLD, complete=False), observation(OLD, identity=replace(IDENTITY, serial_number="C02OTHER1234"))],
+)
+def test_a_cut_listing_or_another_device_does_not_say_that_nothing_was_removed(seen: Any) -> None:
+    walk = Walk().to(Stage.UNINSTALL).answer(Stage.UNINSTALL, FAILED).answer(Stage.REINSTALL, DONE)
+    assert walk.answer(Stage.INSPECT, NOT_YET, seen).ended is None
+
+
 def test_where_there_was_nothing_to_remove_a_new_one_is_waited_for_first() -> None:
     walk = Walk(remediation(planned(before=()))).to(Stage.UNINSTALL).answer(Stage.UNINSTALL, FAILED)
     walk.answer(Stage.REINSTALL, DONE).answer(Stage.INSPECT, NOT_YET, observation())

@@ -14,6 +14,7 @@ from scepfix.domain.plan import Plan, PlannedDevice, Sureness
 from scepfix.service.approve import ApprovalNeeded
 
 _WIDTH = 100
+_CELL = 60
 _COLOURS = {Sureness.CERTAIN: "green", Sureness.ASSUMED: "yellow", Sureness.UNKNOWABLE: "magenta"}
 
 
@@ -56,16 +57,23 @@ def _device(device: PlannedDevice) -> Iterator[str]:
             yield wrapped(step, f"    {number}. ", "       ")
         return
     yield f"  Playbook {visible(device.playbook)}, serial number {visible(device.identity.serial_number)}"
-    width = max((len(visible(one.what)) for one in device.predictions), default=0)
-    for one in device.predictions:
-        lead = f"    {visible(one.what):<{width}}  "
-        sure = click.style(f"[{one.sureness.value}]", fg=_COLOURS[one.sureness])
-        yield wrapped(f"now:   {one.now}", lead, " " * (len(lead) + 7))
-        yield wrapped(f"after: {one.after}", " " * len(lead), " " * (len(lead) + 7)) + f" {sure}"
+    yield from _predictions(device)
     for step in device.one_way_steps:
         yield click.style(wrapped(f"ONE-WAY: {step}", "  ! ", "    "), bold=True, fg="red")
     for watch in device.watches:
         yield wrapped(f"Know before: {watch}", "  ", "    ")
+
+
+def _predictions(device: PlannedDevice) -> Iterator[str]:
+    """One line each, what changes marked; a value that was seen cut short stands whole in the plan file."""
+    rows = [
+        (visible(one.what), visible(one.now)[:_CELL], visible(one.after)[:_CELL], one) for one in device.predictions
+    ]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    for what, now, after, one in rows:
+        mark = " " if one.now == one.after else "~"
+        line = f"    {mark} {what:<{widths[0]}}  {now:<{widths[1]}} → {after:<{widths[2]}}"
+        yield f"{line}  " + click.style(one.sureness.value, fg=_COLOURS[one.sureness])
 
 
 def _next(needed: ApprovalNeeded, plan: Plan, plan_file: str) -> Iterator[str]:

@@ -316,7 +316,7 @@ def _inspect(remediation: Remediation, result: StageResult, given: _Given) -> De
     )
     if proved.answer is Answer.YES:
         return _enter(seen, Stage.REGISTRATION, given)
-    if observation and _nothing_happened(seen, proved, late=late):
+    if observation and observation.complete and _nothing_happened(seen, proved, late=late):
         return _end(seen, Outcome.FAILED, given, "nothing was removed: the device holds what it held before")
     if proved.answer is Answer.NO:
         return _end(seen, Outcome.VERIFY_FAILED, given, _against(proved.proofs, Answer.NO))
@@ -446,7 +446,7 @@ def _nothing_happened(remediation: Remediation, proved: Proved, *, late: bool) -
     if remediation.removal_asked_at is None or remediation.removed_at is not None or proved.certificate:
         return False
     before = {one.sha256 for one in remediation.device.before}
-    return before == set(proved.leftovers) and (late or bool(before))
+    return before == set(proved.leftovers) and (late or proved.answer is Answer.NO)
 
 
 def _not_back(record: MdmDevice) -> bool:
