@@ -84,7 +84,9 @@ class ActionModule(StageAction):
     def _judged(stage: str, device: RunDevice, observation: Observation, folder: RunFolder, host: str) -> StageResult:
         now = observation.observed_at
         if stage == "observe":
-            return StageResult(Stage.INSPECT, StageAnswer.DONE, facts=stages.facts_of(observation))
+            # By hand nobody reads the log, and the folder stays.
+            facts = stages.facts_of(observation, with_log=not folder.run().by_hand)
+            return StageResult(Stage.INSPECT, StageAnswer.DONE, facts=facts)
         if stage == "confirm":
             return stages.confirm(device, observation)
         if stage == "inspect":

@@ -119,7 +119,8 @@ def okta(config: str | None) -> Okta:
 def observe(devices: Sequence[InventoryDevice], config: str | None) -> dict[str, Observation | NotObserved]:
     """Given devices and the settings file, look at them through Ansible; nothing is changed.
 
-    The run folders hold what the devices said: each is removed again, unless its run failed for a device or goes on.
+    The run folders hold what the devices said, log and all: each is removed again, also where this is interrupted.
+    Where the run failed for a device its folder stays, without what the others said.
     """
     from scepfix.adapters.ansible.runner import AnsibleRunner
 
@@ -130,10 +131,18 @@ def observe(devices: Sequence[InventoryDevice], config: str | None) -> dict[str,
         folders.append(fresh_run_folder("observe"))
         return folders[-1]
 
-    found = observe_devices(devices, runner, folder)
-    if not any(isinstance(one, NotObserved) and one.code != "unreachable" for one in found.values()):
-        for done in folders:
-            shutil.rmtree(done, ignore_errors=True)
+    try:
+        found = observe_devices(devices, runner, folder)
+    except BaseException:
+        for begun in folders:
+            runner.stop(begun)
+            shutil.rmtree(begun, ignore_errors=True)
+        raise
+    failed = any(isinstance(one, NotObserved) and one.code != "unreachable" for one in found.values())
+    for done in folders:
+        # One that was waited for in vain would write again.
+        runner.stop(done)
+        shutil.rmtree(done / "result" if failed else done, ignore_errors=True)
     return found
 
 

@@ -172,9 +172,7 @@ def _with_nonce(folder: Path) -> Path:
 # --- measuring --------------------------------------------------------------------------------------------------------
 
 
-def _run(
-    contenders: Mapping[str, Contender], sizes: Sequence[int], rounds: int, served: Served, log: Path
-) -> Costs:
+def _run(contenders: Mapping[str, Contender], sizes: Sequence[int], rounds: int, served: Served, log: Path) -> Costs:
     costs: Costs = {}
 
     def once(name: str, devices: int) -> Cost:
@@ -215,12 +213,8 @@ def _verdict(costs: Costs, sizes: Sequence[int]) -> str:
     few, many = sizes[-2:]
     ours, bare = _slopes(costs, _SCEPFIX, sizes), _slopes(costs, _BARE, sizes)
     ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
-    fixed = statistics.median(
-        cost.cpu - few * slope for cost, slope in zip(costs[_SCEPFIX, few], ours, strict=True)
-    )
-    wall = statistics.median(
-        a.wall / b.wall for a, b in zip(costs[_SCEPFIX, many], costs[_RAW, many], strict=True)
-    )
+    fixed = statistics.median(cost.cpu - few * slope for cost, slope in zip(costs[_SCEPFIX, few], ours, strict=True))
+    wall = statistics.median(a.wall / b.wall for a, b in zip(costs[_SCEPFIX, many], costs[_RAW, many], strict=True))
     return (
         f"\nCPU per further device, {few} to {many}: {ratio:.2f} x bare ssh (aim: at most 1.5), "
         f"and {fixed:.1f} s for the stage\n"

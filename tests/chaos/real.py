@@ -158,7 +158,8 @@ def main() -> None:
         if given.random:
             kills.at_random(names[:3], given.random, given.seed)
         else:
-            kills.at_points(names, "rows" if given.rows else "files")
+            # One repair meets each row; of the files, a kill may keep it from later ones, so there are several.
+            kills.at_points(names[:1] if given.rows else names, "rows" if given.rows else "files")
         rows = sorted(kills.first_rows())
     found = {**kills.found, "seconds": time.monotonic() - began}
     found["first_row_seconds"] = {"median": rows[len(rows) // 2], "most": rows[-1], "processes": len(rows)}

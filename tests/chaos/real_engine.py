@@ -1,4 +1,4 @@
-"""``apply`` in a process of its own, with the real ansible-runner, for the kill tests: ``python -m tests.chaos.real_engine``.
+"""``apply`` in a process of its own, with the real ansible-runner: tests/chaos/real.py starts and kills it.
 
 It kills itself before and after each row, each point once, where it is told to; its runs do so at each of their files.
 """

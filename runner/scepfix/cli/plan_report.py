@@ -66,11 +66,9 @@ def _device(device: PlannedDevice) -> Iterator[str]:
 
 def _predictions(device: PlannedDevice) -> Iterator[str]:
     """One line each, what changes marked; a value that was seen cut short stands whole in the plan file."""
-    rows = [
-        (visible(one.what), visible(one.now)[:_CELL], visible(one.after)[:_CELL], one) for one in device.predictions
-    ]
+    rows = [[visible(text)[:_CELL] for text in (one.what, one.now, one.after)] for one in device.predictions]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
-    for what, now, after, one in rows:
+    for (what, now, after), one in zip(rows, device.predictions, strict=True):
         mark = " " if one.now == one.after else "~"
         line = f"    {mark} {what:<{widths[0]}}  {now:<{widths[1]}} → {after:<{widths[2]}}"
         yield f"{line}  " + click.style(one.sureness.value, fg=_COLOURS[one.sureness])

@@ -10,8 +10,8 @@ device can pass for one; a last line says that nothing was cut:
 
     @@3f9a… whole
 
-Of all else only what is asked for is kept: a SCEP challenge, which the script leaves on the device, would end here. Formats of
-the commands: Apple's sources of ``security``, public transcripts of the others.
+Of all else only what is asked for is kept: a SCEP challenge, which the script leaves on the device, would end here.
+Formats of the commands: Apple's sources of ``security``, public transcripts of the others.
 """
 
 from __future__ import annotations

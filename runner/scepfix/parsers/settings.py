@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from scepfix.domain.plan import ProofGrade
 from scepfix.domain.policy import RepairPolicy
@@ -38,7 +38,7 @@ class SettingsFile:
     unpacked_mib: int = DEFAULT_UNPACKED_MIB
     mdm: ServiceSettings | None = None
     okta: ServiceSettings | None = None
-    repair: RepairPolicy = RepairPolicy()
+    repair: RepairPolicy = field(default_factory=RepairPolicy)
     allowed_signers: str | None = None
 
 

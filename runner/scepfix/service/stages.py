@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -409,11 +409,16 @@ def facts_of(
     profile: ManagedProfile | None = None,
     *,
     effects: bool = False,
+    with_log: bool = False,
 ) -> dict[str, Any]:
-    """Return the facts of a result, JSON-shaped; what was not looked at is not in them."""
+    """Return the facts of a result, JSON-shaped; what was not looked at is not in them.
+
+    The device's log tells nothing about a repair, and anything may stand in it: only a diagnosis asks for it.
+    """
     facts: dict[str, Any] = {"effects": effects}
     if observation is not None:
-        facts["observation"] = observation.as_document()
+        seen = observation if with_log else replace(observation, log=b"")
+        facts["observation"] = seen.as_document()
     if record is not None:
         facts["mdm"] = record.as_document()
     if profile is not None:

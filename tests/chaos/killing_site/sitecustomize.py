@@ -44,4 +44,4 @@ def _point(when: str, destination: str) -> None:
 
 
 if "SCEPFIX_KILLS" in os.environ:
-    os.replace = _killing_replace
+    os.replace = _killing_replace  # type: ignore[assignment]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +24,16 @@ def run_is_alive(folder: Path) -> bool:
     except (OSError, ValueError):
         pass
     return any(_is_of(folder, arguments) for arguments in command_lines())
+
+
+def end_run(folder: Path) -> None:
+    """Ask the runner of that folder to end its run, where it is there; a worker may still wait for its device."""
+    try:
+        process = int((folder / "pid").read_text("ascii"))
+        if _is_of(folder, _arguments(_PROC / str(process))):
+            os.kill(process, signal.SIGTERM)
+    except (OSError, ValueError):
+        return
 
 
 def _is_of(folder: Path, arguments: Sequence[str]) -> bool:

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scepfix.adapters.ansible.processes import run_is_alive
+from scepfix.adapters.ansible.processes import end_run, run_is_alive
 from scepfix.adapters.run_events import RunEvents, read_run_events
 from scepfix.adapters.run_folder import RunFolder
 from scepfix.domain.errors import ScepfixError
@@ -38,6 +38,7 @@ TASK_SECONDS = 240
 RUN_SECONDS = 900
 #: Of a starter that has ended, how long its detached child may take to be seen.
 DETACH_SECONDS = 2.0
+_STOP_SECONDS = 2.0
 
 _FOLDERS = ("artifacts", "inventory", "env", "effects", "result")
 _HOST = re.compile(r"dev-[0-9a-f]{12}", re.ASCII)
@@ -113,6 +114,12 @@ class AnsibleRunner:
         # While the starter becomes a daemon it forks twice; one look at the processes may fall between two of them.
         time.sleep(0.02)
         return run_is_alive(folder)
+
+    def stop(self, folder: Path) -> None:
+        """End a run that only looks; it has two seconds for that. What changes something is never stopped."""
+        end_run(folder)
+        with contextlib.suppress(ScepfixError):
+            self.wait(folder, _STOP_SECONDS)
 
     def started(self, folder: Path) -> bool:
         """Was a run ever begun in that folder?"""

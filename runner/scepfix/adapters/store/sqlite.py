@@ -327,7 +327,7 @@ def _intent(row: tuple[str, ...], remediations: tuple[str, ...]) -> Intent:
 
 
 def _result(result: StageResult) -> dict[str, Any]:
-    # The device's log is most of an answer's size and tells nothing about the repair; the run folder has it.
+    # The device's log tells nothing about the repair, and anything may stand in it.
     facts = dict(result.facts)
     if isinstance(facts.get("observation"), dict):
         facts["observation"] = {**facts["observation"], "log": ""}
