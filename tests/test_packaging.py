@@ -138,10 +138,16 @@ def test_an_archive_without_git_installs_with_pip_alone(tree: Path, tmp_path: Pa
         str(venv / "bin/ansible-playbook"),
         "-i",
         str(tree / "inventories/demo"),
-        "scepfix.device_access.inspect_device",
+        "scepfix.device_access.inspect_certificate_file",
         cwd=tmp_path,
     )
     assert "usable: serial number" in answer
+    # The stages run by FQCN, and bring their scripts along.
+    stage = run(
+        str(venv / "bin/ansible-playbook"), "--syntax-check", "scepfix.device_access.stages.observe", cwd=tmp_path
+    )
+    assert "device_access/playbooks/stages/observe.yml" in stage
+    assert list(venv.glob("lib/*/site-packages/ansible_collections/**/observe_macos.sh"))
 
 
 @pytest.mark.slow

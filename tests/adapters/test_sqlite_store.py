@@ -166,20 +166,19 @@ def test_a_device_without_any_key_is_known_by_its_name() -> None:
     assert device_keys(Identity(), "mac-042") == ("name:mac-042",)
 
 
-@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome.final])
-def test_a_device_is_free_again_when_its_repair_has_ended(store: SqliteStore, outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.STRANDED])
+def test_a_device_is_free_again_when_its_repair_does_no_more(store: SqliteStore, outcome: Outcome) -> None:
     (begun,) = store.begin([remediation()])
     store.commit([moved(begun, outcome=outcome)], [])
 
     store.begin([remediation(identity="r2", digest="sha256:2")])
 
-    assert [one.id for one in store.remediations(only_open=True)] == ["r2"]
+    assert "r2" in [one.id for one in store.remediations(only_open=True)]
 
 
-@pytest.mark.parametrize("outcome", [Outcome.STRANDED, Outcome.AWAITING_REGISTRATION])
-def test_a_device_stays_taken_while_its_repair_is_open(store: SqliteStore, outcome: Outcome) -> None:
+def test_a_stranded_device_stays_taken(store: SqliteStore) -> None:
     (begun,) = store.begin([remediation()])
-    store.commit([moved(begun, outcome=outcome)], [])
+    store.commit([moved(begun, outcome=Outcome.STRANDED)], [])
 
     with pytest.raises(DeviceTakenError):
         store.begin([remediation(identity="r2", digest="sha256:2")])
@@ -448,7 +447,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
     def _owner(self, name: str) -> str | None:
-        return next((one.id for one in self.model.values() if one.open and one.device.name == name), None)
+        own = [one for one in self.model.values() if one.device.name == name and self._owns(one)]
+        return own[0].id if own else None
+
+    @staticmethod
+    def _owns(one: Remediation) -> bool:
+        return one.open and one.outcome is not Outcome.AWAITING_REGISTRATION
 
     @rule(name=st.sampled_from(["mac-1", "mac-2"]), number=st.integers(0, 3))
     def begin(self, name: str, number: int) -> None:
@@ -470,7 +474,7 @@ class StoreMachine(RuleBasedStateMachine):
         if behind:
             with pytest.raises(SeqError):
                 self.store.commit([changed], [written])
-        elif changed.open and owner not in (None, stored.id):
+        elif self._owns(changed) and owner not in (None, stored.id):
             with pytest.raises(DeviceTakenError):
                 self.store.commit([changed], [written])
         else:

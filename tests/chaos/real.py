@@ -83,9 +83,9 @@ class Kills:
             while True:
                 engine = self.start("nothing")
                 try:
-                    code = engine.wait(chance.uniform(0.2, 3.0))
+                    code = engine.wait(chance.uniform(0.2, 4.0))
                 except subprocess.TimeoutExpired:
-                    self._kill(engine, chance.choice(("engine", "runner", "playbook", "power cut")))
+                    self.kill(engine, chance.choice(("engine", "runner", "playbook", "power cut")))
                     continue
                 if code != -signal.SIGKILL:
                     if code:
@@ -93,7 +93,7 @@ class Kills:
                     break
             self.judge(plan)
 
-    def _kill(self, engine: subprocess.Popen[bytes], victim: str) -> None:
+    def kill(self, engine: subprocess.Popen[bytes], victim: str) -> None:
         """Kill the victim, and in any case the engine: another one has to find out."""
         engine.kill()
         engine.wait()

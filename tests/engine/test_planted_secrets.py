@@ -74,7 +74,12 @@ class Desk:
             return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
 
     def run(self, *words: str, config: Path | None = None, **more: str) -> int:
-        code = self.begin(*words, config=config, **more).wait(timeout=180)
+        running = self.begin(*words, config=config, **more)
+        try:
+            code = running.wait(timeout=180)
+        finally:
+            running.kill()
+            running.wait()
         self.codes.append((words[0], code))
         return code
 
@@ -110,7 +115,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     ]
     world = World.create(folder / "world", macs)
     planted = _plant(world)
-    with serve(world) as running:
+    with serve(world, repair={"preflight_minutes": 1}) as running:
         made = Desk(folder / "outside", running, planted)
         made.outside.mkdir()
         made.environment()

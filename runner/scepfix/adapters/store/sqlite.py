@@ -18,15 +18,15 @@ from scepfix.domain.errors import UsageError
 from scepfix.domain.inert import visible
 from scepfix.domain.moment import parse_rfc3339, rfc3339
 from scepfix.domain.plan import Plan
-from scepfix.domain.remediation import Approval, EffectClass, Intent, Remediation, Stage, StageResult
+from scepfix.domain.remediation import Approval, EffectClass, Intent, Outcome, Remediation, Stage, StageResult
 from scepfix.service.ports import DeviceTakenError, SeqError
 
 SCHEMA_VERSION = 1
 #: How long a process waits for another one's transaction; each of ours takes milliseconds.
 BUSY_SECONDS = 30.0
 
-# ``live_owner`` has one row per known key of a device that an open remediation owns: two repairs of one device meet
-# there even where one of them knows only its serial number and the other only its hardware UUID.
+# ``live_owner`` has one row per known key of a device that a remediation may still do something to: two repairs of one
+# device meet there even where one of them knows only its serial number and the other only its hardware UUID.
 _SCHEMA = """
 CREATE TABLE schema_version (version INTEGER NOT NULL);
 CREATE TABLE plan (digest TEXT PRIMARY KEY, document TEXT NOT NULL);
@@ -271,9 +271,12 @@ def _write(run: Any, changed: Sequence[Remediation], intents: Sequence[Intent]) 
 
 
 def _own(run: Any, one: Remediation) -> None:
-    """Give the device to an open remediation, take it from a closed one. Raise DeviceTakenError."""
+    """Give the device to a remediation that may still do something to it, else take it away. Raise DeviceTakenError.
+
+    One that awaits registration only asks Okta, for weeks: it must not keep a device that broke again from a new plan.
+    """
     run("DELETE FROM live_owner WHERE remediation = ?", (one.id,))
-    if not one.open:
+    if not one.open or one.outcome is Outcome.AWAITING_REGISTRATION:
         return
     for key in device_keys(one.device.identity, one.device.name):
         owner = run("SELECT remediation FROM live_owner WHERE device_key = ?", (key,)).fetchone()

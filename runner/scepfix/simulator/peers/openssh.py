@@ -67,6 +67,8 @@ def sshd_config(world: Path, addresses: Sequence[str], port: int) -> str:
         f'HostKey "{world / HOST_KEY}"\n'
         f'AuthorizedKeysFile "{world / AUTHORIZED_KEYS}"\n'
         f"ForceCommand {_quoted(world / 'ssh/forced')}\n"
+        # Else the shell of this machine's user reads his own files first.
+        f'SetEnv "HOME={world}"\n'
         "PidFile none\n"
         "UsePAM no\n"
         # The world's folder may lie in /tmp, which anyone may write to.
