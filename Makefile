@@ -50,6 +50,10 @@ molecule: $(READY) ## Run the Molecule scenarios of the roles
 bench-logs: $(READY) ## Measure log reading against sha256sum and grep
 	$(BIN)/python tests/benchmarks/logs.py
 
+.PHONY: bench-device
+bench-device: $(READY) ## Measure looking at devices against ssh, a playbook and pyinfra (openssh-server; half an hour)
+	$(BIN)/python -m tests.benchmarks.device
+
 .PHONY: peers
 peers: ## Install the programs that tests compare with (root; Debian)
 	@.ci/peers.sh

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import pytest
 from tests.adapters.record_runs import HOSTS, kill_ansible_playbook
 
 from scepfix.adapters.ansible.processes import command_lines, command_lines_of_ps, run_is_alive
-from scepfix.adapters.ansible.runner import AnsibleRunner, control_folder
+from scepfix.adapters.ansible.runner import AnsibleRunner
 from scepfix.adapters.run_events import read_run_events
 from scepfix.adapters.run_folder import RunFolder
 from scepfix.domain.errors import ScepfixError
@@ -308,21 +307,6 @@ def test_a_folder_whose_path_is_a_template_is_refused(tmp_path: Path) -> None:
         AnsibleRunner(state, None).prepare(request(tmp_path, folder=state / "runs" / "x"))
 
 
-def test_control_sockets_fit_and_are_private(tmp_path: Path) -> None:
-    near, far = tmp_path / "s", tmp_path / ("long" * 30)
-    for state in (near, far):
-        folder = control_folder(state)
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        with socket.socket(socket.AF_UNIX) as there:
-            there.bind(str(folder / ("f" * 10 + "." + "X" * 16)))
-        shutil.rmtree(folder)
-    assert control_folder(far) == control_folder(far)
-    control_folder(far).chmod(0o755)
-    with pytest.raises(ScepfixError, match="open to others"):
-        control_folder(far)
-    shutil.rmtree(far, ignore_errors=True)
-
-
 # --- real runs --------------------------------------------------------------------------------------------------------
 
 ANSWERS = """
@@ -404,6 +388,20 @@ def test_a_run_outlives_its_starter_and_is_found_again(tmp_path: Path) -> None:
     assert runner.wait(wanted.folder, 60)
     assert (wanted.folder / "after").exists()
     assert read_run_events(wanted.folder / "artifacts" / wanted.ident).broken == ""
+
+
+@pytest.mark.slow
+def test_a_run_is_found_again_under_another_name_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "link").symlink_to("state")
+    wanted = request(tmp_path, SLOW.replace("SECONDS", "2"), folder=tmp_path / "link" / "runs" / "inspect-1")
+    runner = AnsibleRunner(tmp_path / "link", None)
+    runner.start(wanted)
+    begun(wanted.folder)
+
+    for folder in (wanted.folder, tmp_path / "state" / "runs" / "inspect-1"):
+        assert run_is_alive(folder)
+    assert runner.wait(wanted.folder, 60)
 
 
 @pytest.mark.slow

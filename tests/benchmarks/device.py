@@ -19,9 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-from device_cpu import Cost, become_subreaper, measure
-from device_world import Served, serve
+from tests.benchmarks.device_cpu import Cost, become_subreaper, measure
+from tests.benchmarks.device_world import Served, serve
 
 from scepfix.adapters.ansible.runner import DEFAULT_FORKS
 from scepfix.simulator.peers.openssh import sshd_program
@@ -132,11 +131,11 @@ def _contenders(folder: Path, served: Served) -> dict[str, Contender]:
 def _pyinfra(folder: Path, served: Served) -> dict[str, Contender]:
     """Return the contender in a virtual environment of its own, or nothing and say why."""
     python = folder / "pyinfra" / "bin" / "python"
-    for command in (
+    for words in (
         [sys.executable, "-m", "venv", str(folder / "pyinfra")],
         [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", _PYINFRA],
     ):
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        done = subprocess.run(words, check=False, capture_output=True, text=True)
         if done.returncode != 0:
             reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             print(f"without pyinfra: {_PYINFRA} cannot be installed: {reason}", file=sys.stderr)

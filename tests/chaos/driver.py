@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,6 @@ class Trial:
     names: tuple[str, ...]
     engine_point: Point = nothing
     run_point: Callable[[str], Point | None] = lambda stage: None
-    resumes: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.clock = FastClock(time.time(), SPEED)

@@ -1,4 +1,4 @@
-"""SIGKILL with the real ansible-runner, playbooks, SSH and MDM: no device stays without its profile, none loses it twice.
+"""SIGKILL with the real ansible-runner, SSH and MDM: no device stays without its profile, and none loses it twice.
 
 Two hundred at random moments take a quarter of an hour: ``python -m tests.chaos.real FOLDER --random 200``.
 """

@@ -162,6 +162,31 @@ def _healthy_are_repaired(four: Setup, done: tuple[Remediation, ...], misfortune
     assert all(one.outcome is not Outcome.AWAITING_REGISTRATION for one in done if one.device.name in misfortunes)
 
 
+@pytest.mark.slow
+def test_t1_and_t11_over_real_ssh_and_ansible(tmp_path: Path) -> None:
+    """The same misfortunes with nothing replaced: ``a`` keeps its certificate, ``b`` is off, ``c`` is well."""
+    limits = {"unauthenticated_devices": 3, "confirm_minutes": 1, "inspect_minutes": 1}
+    macs = [MacSpec(name, scenario="deleted") for name in "abc"]
+    with run_world(tmp_path / "world", macs, repair=limits) as world:
+        command = Command(tmp_path, world)
+        command.plan(*"abc")
+        command("approve", command.plan_file)
+        for name, (behaviour, value) in {**TRAPS["T11"].misfortunes, **TRAPS["T1"].misfortunes}.items():
+            world.tell(name, behaviour, value)
+
+        code, document = command("apply", command.plan_file)
+
+        remediations = document["remediations"]
+        assert isinstance(remediations, list)
+        assert {one["device"]: one["outcome"] for one in remediations} == {
+            "a": "verify-failed",
+            "b": "unreachable",
+            "c": "awaiting-registration",
+        }
+        assert code == 5
+        assert faults_of_world(world.world, {"a": 1, "b": 0, "c": 1}) == []
+
+
 # --- what is announced and selected: real SSH, real Ansible -----------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import hashlib
 import plistlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ GOOD = make(issuer=OKTA)
 MANAGEMENT = make(subject="managementAttestation", issuer=OKTA, marker=None, number=2)
 FOREIGN = make(subject="printer", marker=None, number=3)
 CHALLENGE = "s3cret-challenge"
+SAMPLES = Path(__file__).parents[3] / "shared/samples/macos/synth"
 
 
 def listing(*made: Made) -> str:
@@ -107,6 +109,30 @@ def test_a_whole_answer_is_read_and_only_what_concerns_us_is_kept() -> None:
     assert seen.profiles[0].payload_types == ("com.apple.security.scep", "com.apple.wifi.managed")
     assert seen.log == b"line \xff one\n"
     assert (seen.clock_offset_seconds, seen.problems, seen.observed_at) == (0.0, (), RECEIVED)
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the recorded outputs lie beside this repository only")
+@pytest.mark.parametrize(
+    ("name", "complete"),
+    [
+        ("before", True),
+        ("removed_clean", True),
+        ("removed_but_orphan_left", True),
+        ("reinstalled", True),
+        ("EMPTY_read_failure_lookalike", False),
+    ],
+)
+def test_recorded_outputs_are_read(name: str, complete: bool) -> None:
+    keychain = (SAMPLES / f"security_find-certificate_-a_-p_-Z.{name}.txt").read_text("utf-8")
+    listed = (SAMPLES / "security_find-identity_-v_-p_ssl-client.before.txt").read_text("utf-8")
+    profile = (SAMPLES / "profiles_show_stdout-xml.with_scep.plist").read_text("utf-8")
+
+    seen = read(answer(outputs(certificates=(keychain, 0), identities=(listed, 0), profiles=(profile, 0))))
+
+    assert seen.complete is complete
+    # The certificates of that lab have no marker, so none is kept.
+    assert seen.certificates == ()
+    assert [one.payload_types for one in seen.profiles or () if one.is_scep]
 
 
 def test_the_challenge_of_the_profile_goes_nowhere() -> None:

@@ -77,6 +77,8 @@ def inventory(folder: Path) -> None:
         "scepfix_config": str(folder / "world/config.yml"),
         "scepfix_wait_seconds": 20,
         "world_folder": str(folder),
+        # A shared connection needs a socket in the home folder, whose path may be too long for one.
+        "ansible_ssh_args": "-o ControlMaster=no -o ControlPath=none",
     }
     print(json.dumps({"all": {"hosts": list(hosts), "vars": common}, "_meta": {"hostvars": hosts}}))  # noqa: T201
 

@@ -98,7 +98,10 @@ def _moment(value: object) -> datetime | None:
     """Read ``2023-03-31 01:14:38 +0000``, or a plist date (which has no zone and means UTC)."""
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC)
+    # strptime builds its pattern anew in each process, and each device is read in one of its own.
+    moment, _, zone = text(value).rpartition(" ")
     try:
-        return datetime.strptime(text(value), "%Y-%m-%d %H:%M:%S %z")
+        found = datetime.fromisoformat(f"{moment}{zone}")
     except (ValueError, OverflowError):
         return None
+    return found if found.tzinfo else None

@@ -18,6 +18,7 @@ def run_is_alive(folder: Path) -> bool:
     processes are looked at where the one in ``pid`` is gone: a runner killed with SIGKILL leaves ansible-playbook
     behind, which goes on with its tasks (ansible/ansible-runner#973).
     """
+    folder = folder.resolve()
     try:
         if _is_of(folder, _arguments(_PROC / str(int((folder / "pid").read_text("ascii"))))):
             return True
@@ -28,6 +29,7 @@ def run_is_alive(folder: Path) -> bool:
 
 def end_run(folder: Path) -> None:
     """Ask the runner of that folder to end its run, where it is there; a worker may still wait for its device."""
+    folder = folder.resolve()
     try:
         process = int((folder / "pid").read_text("ascii"))
         if _is_of(folder, _arguments(_PROC / str(process))):

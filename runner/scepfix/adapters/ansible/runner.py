@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
-import stat
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -42,8 +39,6 @@ _STOP_SECONDS = 2.0
 
 _FOLDERS = ("artifacts", "inventory", "env", "effects", "result")
 _HOST = re.compile(r"dev-[0-9a-f]{12}", re.ASCII)
-#: A socket's path has at most 104 bytes (macOS); ssh adds a slash, ten hex digits and 17 characters to the folder's.
-_LONGEST_CONTROL_FOLDER = 104 - 28
 
 
 class AnsibleRunner:
@@ -69,7 +64,7 @@ class AnsibleRunner:
             # under a process 1 (a container's) python-daemon does not fork, and this would last as long as the run.
             self._starters[request.folder] = subprocess.Popen(  # noqa: S603 - fixed words and our own names
                 [
-                    *(sys.executable, "-P", "-m", "ansible_runner", "start", str(request.folder)),
+                    *(sys.executable, "-P", "-m", "ansible_runner", "start", str(request.folder.resolve())),
                     *("--playbook", request.playbook, "--ident", request.ident, "--quiet"),
                 ],
                 env=self._environment(request),
@@ -201,9 +196,8 @@ class AnsibleRunner:
             "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
             "ANSIBLE_HOST_KEY_CHECKING": "true",
             "ANSIBLE_PIPELINING": "true",
-            "ANSIBLE_SSH_ARGS": "-C -o ControlMaster=auto -o ControlPersist=60s"
-            " -o ServerAliveInterval=10 -o ServerAliveCountMax=3",
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(control_folder(self._state)),
+            # No ControlPersist: a run asks a device once, and a connection that stays is a process at either end.
+            "ANSIBLE_SSH_ARGS": "-C -o ServerAliveInterval=10 -o ServerAliveCountMax=3",
             "ANSIBLE_TASK_TIMEOUT": str(TASK_SECONDS + request.wait_seconds),
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
@@ -211,27 +205,6 @@ class AnsibleRunner:
             "ANSIBLE_NOCOLOR": "true",
             "ANSIBLE_NOCOWS": "true",
         }
-
-
-def control_folder(state: Path) -> Path:
-    """Given the state folder, return one for ssh's control sockets: private, and short enough for a socket's path.
-
-    Raise ScepfixError where the short one belongs to somebody else.
-    """
-    folder = state / "cp"
-    if len(os.fsencode(folder)) > _LONGEST_CONTROL_FOLDER:
-        name = hashlib.sha256(os.fsencode(state)).hexdigest()[:8]
-        folder = Path(tempfile.gettempdir()) / f"scepfix-{os.getuid()}-{name}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
-        raise ScepfixError(
-            "control-folder",
-            "this folder is open to others, or somebody else's; ssh's control sockets must not lie in it",
-            where=visible(str(folder)),
-            hint="remove it, or set XDG_STATE_HOME to a shorter path",
-        )
-    return folder
 
 
 def _inventory(request: RunRequest) -> dict[str, Any]:
