@@ -45,7 +45,7 @@ from scepfix.service.inspect_certificates import Inspection, InspectOptions, ins
 from scepfix.service.observe import NotObserved, observe_devices
 from scepfix.service.plan import PlanRequest, make_plan, refuse_other_settings
 from scepfix.service.ports import Inventory, InventoryDevice, Mdm, Okta, SmallFiles
-from scepfix.service.rescue import rescue
+from scepfix.service.rescue import put_back_left_out, rescue
 
 
 def small_files() -> SmallFiles:
@@ -259,9 +259,15 @@ def store(database: str | None) -> SqliteStore:
 
 
 def apply(
-    plan: Plan, config: str | None, database: str | None, tell: Callable[[Progress], None]
+    plan: Plan,
+    config: str | None,
+    database: str | None,
+    tell: Callable[[Progress], None],
+    say: Callable[[str], None],
 ) -> tuple[Plan, tuple[Remediation, ...]]:
     """Given a verified plan, run what was approved under its digest, or go on with it; return that plan and what came.
+
+    Devices that nobody wants in the exclusion group any more are put back first.
 
     The stored plan is run, not the file: how a device is reached and when the plan expires is as it was at the
     approval, whatever the file says now.
@@ -273,6 +279,8 @@ def apply(
         plan = kept.plan(plan.digest()) or plan
         if not kept.remediations(plan.digest()):
             refuse_other_settings(plan, site.repair, _services(site))
+        if site.mdm is not None:
+            put_back_left_out(lambda: mdm(config, read_only=False), kept, site.repair, SystemClock().now(), say)
         hands = Hands(
             store=kept,
             runner=AnsibleRunner(state_folder(), site.file),

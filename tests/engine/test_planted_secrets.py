@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 import pytest
 from tests.engine_setup import Setup
+from tests.plugins.playbooks import by_hand
 
 from scepfix.simulator import device_log
 from scepfix.simulator.running import RunningWorld, serve
@@ -156,6 +157,8 @@ def _use(desk: Desk) -> None:
     desk.run("apply", desk.file("plan.json"), "--json")
     desk.run("fix", "mac-007", "-i", inventory)
     desk.run("rescue")
+    played = by_hand("inspect_device", desk.world, desk.outside, "-vvv")
+    (desk.outside / "said" / "by-hand.out").write_text(played.output)
 
     _fail(desk, inventory)
     _interrupt(desk, inventory)
@@ -312,6 +315,7 @@ def test_everything_was_done_that_there_is_to_do(desk: Desk) -> None:
     assert list(outside.glob("state/scepfix/runs/*/artifacts/*/job_events/*.json"))
     assert list(outside.glob("state/scepfix/runs/*/result/*.json"))
     errors = b"".join(path.read_bytes() for path in (outside / "said").iterdir())
+    assert list(outside.glob("state/scepfix/runs/by-hand-*/result/*.json"))
     for said in (b"RuntimeError", b"interrupted", b"log.rejected", b"refused (401)"):
         assert said in errors, said
 

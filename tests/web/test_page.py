@@ -173,7 +173,7 @@ def test_hostile_text_stays_text_in_html() -> None:
     assert not read.tags & {"script", "a", "img", "iframe", "object", "form", "link", "svg", "b"}
     assert "\x1b" not in html
     assert "\u202e" not in html
-    assert "49" not in read.text.replace("1.3.6.1.4.1.51150", "")
+    assert "49" not in re.sub(r"1\.3\.6\.1\.4\.1\.51150|sha256:[0-9a-f]{64}", "", read.text)
     assert "{{ 7*7 }}" in read.text
 
 

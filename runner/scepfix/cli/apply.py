@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 import click
 
 from scepfix import wiring
@@ -52,18 +50,19 @@ def apply(shared: Shared, plan_file: str, html: str | None, markdown: str | None
 def run_plan(shared: Shared, plan: Plan, plan_file: str, html: str | None = None, markdown: str | None = None) -> Exit:
     """Given an approved plan and the file it is in, run it, print what came of it and return the exit code."""
     try:
-        plan, remediations = wiring.apply(plan, shared.config, shared.database, ProgressLines(shared.tell))
+        plan, remediations = wiring.apply(plan, shared.config, shared.database, ProgressLines(shared.tell), shared.tell)
     except KeyboardInterrupt as interrupt:
         raise InterruptedRunError(
             "interrupted",
             "interrupted. What runs on a device ends by itself; what was removed is still owed a re-install, and that "
             "is written down. Nothing else is removed meanwhile",
-            hint=f"go on with: scepfix apply {shlex.quote(visible(plan_file))}; or put everything back: scepfix rescue",
+            hint=f"go on with: {visible(shared.command('apply', plan_file))}; or put everything back: "
+            f"{visible(shared.command('rescue'))}",
         ) from interrupt
     if html is not None or markdown is not None:
         needed = approval_needed(plan, wiring.settings(shared.config).repair)
         approvals = wiring.approvals(plan, shared.database)
-        write_pages(plan, plan_file, needed, html, markdown, approvals, remediations)
+        write_pages(shared, plan, plan_file, needed, html, markdown, approvals, remediations)
     if shared.as_json:
         shared.print_document("remediations", as_document(remediations, score(remediations)))
     else:

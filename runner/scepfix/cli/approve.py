@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 import click
 
 from scepfix import wiring
@@ -42,7 +40,7 @@ def approve(shared: Shared, plan_file: str, person: str | None, signature: str |
         )
     _not_blank(person, "--as", "scepfix approve")
     approval = wiring.approve(wiring.load_plan(plan_file), person, signature, shared.config, shared.database)
-    _show(shared, approval, f"Run it: scepfix apply {shlex.quote(visible(plan_file))}")
+    _show(shared, approval, f"Run it: {visible(shared.command('apply', plan_file))}")
     return Exit.VERDICT
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ class Shared:
     def tell(self, line: str) -> None:
         """Say on standard error what is being waited for."""
         click.echo(visible(line), err=True)
+
+    def command(self, *words: str) -> str:
+        """Given a verb and its words, return the command line that a person types, with the options given now."""
+        options = [("--config", self.config), ("--database", self.database)]
+        return shlex.join(["scepfix", *words, *(word for name, value in options if value for word in (name, value))])
 
     def print_error(self, error: ScepfixError) -> None:
         """Print an error: a document with --json, else lines on stderr."""

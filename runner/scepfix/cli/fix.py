@@ -48,7 +48,7 @@ def fix(shared: Shared, device: str, inventory: str, digest: str | None) -> Exit
         )
     plan_file = wiring.keep_plan(plan)
     if digest is None:
-        click.echo(as_text(plan, needed, None), err=True, color=shared.wants_color(sys.stderr))
+        click.echo(as_text(plan, needed), err=True, color=shared.wants_color(sys.stderr))
         if needed.changing and not _agreed(shared, found, device, inventory):
             raise RefusedError("not-approved", "not approved, so nothing was changed", where=visible(device))
     if needed.changing:
@@ -63,7 +63,7 @@ def _agreed(shared: Shared, digest: str, device: str, inventory: str) -> bool:
             "no-terminal",
             "this was the preview; nobody can be asked here, so nothing was changed",
             where=digest,
-            hint=f"scepfix fix {visible(device)} -i {visible(inventory)} --approve {digest}",
+            hint=visible(shared.command("fix", device, "-i", inventory, "--approve", digest)),
         )
     answer: str = click.prompt(click.style("Run it? Type yes", bold=True), default="no", show_default=False, err=True)
     return answer.strip().lower() == "yes"

@@ -56,15 +56,16 @@ def plan(
     made = wiring.preview(names, group, inventory, only_fault, shared.config, shared.tell)
     needed = approval_needed(made, wiring.settings(shared.config).repair)
     wiring.save_plan(output, made)
-    write_pages(made, output, needed, html, markdown)
+    write_pages(shared, made, output, needed, html, markdown)
     if shared.as_json:
         shared.print_document("plan", made.as_document())
     else:
-        shared.print_text(as_text(made, needed, output))
+        shared.print_text(as_text(made, needed, output, shared.command))
     return exit_code(made)
 
 
 def write_pages(
+    shared: Shared,
     made: Plan,
     plan_file: str,
     needed: ApprovalNeeded,
@@ -79,7 +80,7 @@ def write_pages(
     # Jinja2 is only loaded where a page is wanted.
     from scepfix.web.page import Page, render_html, render_markdown
 
-    page = Page(made, plan_file, needed, approvals, remediations)
+    page = Page(made, plan_file, needed, approvals, remediations, command=shared.command)
     if html is not None:
         wiring.write_text(html, render_html(page))
     if markdown is not None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import click
 
@@ -18,12 +17,19 @@ _CELL = 60
 _COLOURS = {Sureness.CERTAIN: "green", Sureness.ASSUMED: "yellow", Sureness.UNKNOWABLE: "magenta"}
 
 
-def as_text(plan: Plan, needed: ApprovalNeeded, plan_file: str | None) -> str:
-    """Given a plan, which approval it needs and the file it is in (None: in no file), return text, styled."""
-    return "\n".join(_lines(plan, needed, plan_file))
+#: Given a verb and its words, returns the command line that a person types.
+Command = Callable[..., str]
 
 
-def _lines(plan: Plan, needed: ApprovalNeeded, plan_file: str | None) -> Iterator[str]:
+def as_text(plan: Plan, needed: ApprovalNeeded, plan_file: str = "", command: Command | None = None) -> str:
+    """Given a plan, which approval it needs and, where it is in a file, that and how commands are written, return text.
+
+    The text is styled.
+    """
+    return "\n".join(_lines(plan, needed, plan_file, command))
+
+
+def _lines(plan: Plan, needed: ApprovalNeeded, plan_file: str, command: Command | None) -> Iterator[str]:
     told = len(plan.devices) - needed.changing
     yield click.style("Preview: nothing has been changed.", bold=True)
     yield (
@@ -42,8 +48,8 @@ def _lines(plan: Plan, needed: ApprovalNeeded, plan_file: str | None) -> Iterato
     yield f"  Expires   {rfc3339(plan.expires_at)}"
     yield f"  Proof     at least {plan.proof_grade.value}"
     yield wrapped(needed.words, "  Approval  ", "            ")
-    if plan_file is not None:
-        yield from _next(needed, plan, plan_file)
+    if command is not None:
+        yield from _next(needed, plan, plan_file, command)
 
 
 def _device(device: PlannedDevice) -> Iterator[str]:
@@ -74,18 +80,17 @@ def _predictions(device: PlannedDevice) -> Iterator[str]:
         yield f"{line}  " + click.style(one.sureness.value, fg=_COLOURS[one.sureness])
 
 
-def _next(needed: ApprovalNeeded, plan: Plan, plan_file: str) -> Iterator[str]:
-    file = shlex.quote(visible(plan_file))
+def _next(needed: ApprovalNeeded, plan: Plan, plan_file: str, command: Command) -> Iterator[str]:
     yield _heading("Next")
     if not needed.changing:
         yield "  Nothing needs an approval: do what the devices above say, then look again."
         return
     if needed.signature:
         yield f"  printf '%s\\n' '{plan.digest()}' | ssh-keygen -Y sign -f KEY -n scepfix-plan > plan.sig"
-        yield f"  scepfix approve {file} --signature plan.sig"
+        yield f"  {visible(command('approve', plan_file, '--signature', 'plan.sig'))}"
     else:
-        yield f"  scepfix approve {file}"
-    yield f"  scepfix apply {file}"
+        yield f"  {visible(command('approve', plan_file))}"
+    yield f"  {visible(command('apply', plan_file))}"
 
 
 def wrapped(text: str, first: str = "", rest: str = "") -> str:

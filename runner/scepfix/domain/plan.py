@@ -185,6 +185,8 @@ class Plan:
             "content_sha256": self.content_sha256,
             "variables": dict(self.variables),
             "proof_grade": self.proof_grade.value,
+            # Who may approve depends on who asked.
+            "requester": self.requester,
         }
         return f"sha256:{_hash(top)}"
 

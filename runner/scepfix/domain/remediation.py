@@ -102,7 +102,8 @@ class Remediation:
     """The state of one device in one plan; every change makes ``seq`` one larger.
 
     ``removal_asked_at``: from the moment before the first call that may remove. From then on the device is owed a
-    re-install, whatever else happens, until ``reinstalled_at``. ``wake_at``: not before. ``actual`` are observed
+    re-install, whatever else happens, until ``reinstalled_at``. ``seen_excluded``: the MDM was seen to have it excluded
+    since, so it is not excluded a second time. ``wake_at``: not before. ``actual`` are observed
     values by the ``what`` of the predictions. All times are aware.
     """
 
@@ -127,6 +128,7 @@ class Remediation:
     error: str = ""
     ended_at: datetime | None = None
     new_certificate: str = ""
+    seen_excluded: bool = False
 
     @property
     def owed_reinstall(self) -> bool:
@@ -175,6 +177,7 @@ class Remediation:
             "actual": dict(self.actual),
             "error": self.error,
             "new_certificate": self.new_certificate,
+            "seen_excluded": self.seen_excluded,
         }
 
     @classmethod
@@ -195,6 +198,7 @@ class Remediation:
             actual=dict(row["actual"]),
             error=row["error"],
             new_certificate=row["new_certificate"],
+            seen_excluded=row["seen_excluded"],
             **{name: parse_rfc3339(row[name]) for name in (*moments, "reinstalled_at", "ended_at")},
         )
 

@@ -17,8 +17,12 @@ from scepfix.domain.policy import RepairPolicy
 
 @dataclass(frozen=True, slots=True)
 class RunDevice:
-    """One device of a run. ``before``: marker certificates there when the plan was made; ``remove``: SHA-256 of those
-    to be deleted by name; ``removal_asked_at``: the moment before the first call that may have removed the profile."""
+    """One device of a run.
+
+    ``before``: marker certificates there when the plan was made; ``remove``: SHA-256 of those to be deleted by name;
+    ``removal_asked_at``: the moment before the first call that may have removed the profile; ``seen_excluded``: since
+    then the MDM was seen to have it in the exclusion group, so who is not in there now was put back by somebody.
+    """
 
     name: str
     platform: Platform = Platform.MACOS
@@ -28,6 +32,7 @@ class RunDevice:
     playbook: str = ""
     removal_asked_at: datetime | None = None
     removed_at: datetime | None = None
+    seen_excluded: bool = False
 
     def as_document(self) -> dict[str, Any]:
         return {
@@ -39,6 +44,7 @@ class RunDevice:
             "playbook": self.playbook,
             "removal_asked_at": rfc3339(self.removal_asked_at),
             "removed_at": rfc3339(self.removed_at),
+            "seen_excluded": self.seen_excluded,
         }
 
     @classmethod
@@ -53,6 +59,7 @@ class RunDevice:
             playbook=str(found.get("playbook") or ""),
             removal_asked_at=parse_rfc3339(found.get("removal_asked_at")),
             removed_at=parse_rfc3339(found.get("removed_at")),
+            seen_excluded=found.get("seen_excluded") is True,
         )
 
 

@@ -293,6 +293,7 @@ def _run_device(remediation: Remediation) -> RunDevice:
         playbook=device.playbook,
         removal_asked_at=remediation.removal_asked_at,
         removed_at=remediation.removed_at,
+        seen_excluded=remediation.seen_excluded,
     )
 
 

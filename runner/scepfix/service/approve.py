@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from scepfix.domain.errors import RefusedError
@@ -14,6 +14,10 @@ from scepfix.domain.plan import Plan
 from scepfix.domain.policy import RepairPolicy
 from scepfix.domain.remediation import Approval
 from scepfix.service.ports import Store
+from scepfix.workflow.predict import SHARED
+
+#: Between the machine that planned and the one that approves.
+_CLOCKS_DIFFER = timedelta(minutes=5)
 
 SIGNATURE = "signature"
 UNAUTHENTICATED = "unauthenticated"
@@ -42,6 +46,12 @@ def approval_needed(plan: Plan, policy: RepairPolicy) -> ApprovalNeeded:
     allowance = policy.unauthenticated_devices
     if not changing:
         return ApprovalNeeded(0, False, "None: no device is changed.")
+    if any(one.what == SHARED for device in plan.devices if device.changes for one in device.predictions):
+        words = (
+            f"A signature by a listed key of somebody other than {visible(plan.requester)}: people sign in to their "
+            "device with this certificate too (Platform SSO), and what its loss does there cannot be known before."
+        )
+        return ApprovalNeeded(changing, True, words)
     if changing > allowance:
         words = (
             f"A signature by a listed key of somebody other than {visible(plan.requester)}: {changing} devices "
@@ -68,21 +78,28 @@ def approve_plan(plan: Plan, person: str, how: str, store: Store, policy: Repair
     than the allowance, ``self-approval`` where the requester approves above it.
     """
     refuse_expired(plan, now)
+    if plan.made_at > now + _CLOCKS_DIFFER or plan.expires_at - plan.made_at > timedelta(hours=policy.plan_valid_hours):
+        raise RefusedError(
+            "plan-changed",
+            f"it says that it was made {rfc3339(plan.made_at)} and holds until {rfc3339(plan.expires_at)}: no plan "
+            f"holds longer than {policy.plan_valid_hours} hours",
+            where=plan.digest(),
+            hint="plan again",
+        )
     needed = approval_needed(plan, policy)
     if needed.signature and how != SIGNATURE:
         raise RefusedError(
             "needs-signature",
-            f"{needed.changing} devices would change, and a name alone approves at most "
-            f"{policy.unauthenticated_devices}",
+            f"a name alone does not reach for this plan. It needs: {needed.words}",
             where=plan.digest(),
             hint="approve with --signature FILE, or plan fewer devices",
         )
     if needed.signature and same_person(person, plan.requester):
         raise RefusedError(
             "self-approval",
-            f"{visible(person)} asked for this plan and may not approve it: {needed.changing} devices would change",
+            f"{visible(person)} asked for this plan and may not approve it. It needs: {needed.words}",
             where=plan.digest(),
-            hint=f"another person approves it; alone one may approve at most {policy.unauthenticated_devices}",
+            hint="another person approves it",
         )
     return _keep(Approval(plan.digest(), visible(person), how, True, now), plan, store)
 
@@ -124,10 +141,9 @@ def standing_approval(
     if needed.signature and (latest.how != SIGNATURE or same_person(latest.person, plan.requester)):
         raise RefusedError(
             "not-approved",
-            f"the approval of {latest.person} does not reach: {needed.changing} devices would change",
+            f"the approval of {latest.person} does not reach. It needs: {needed.words}",
             where=plan.digest(),
-            hint=f"more than {policy.unauthenticated_devices} need a signature by somebody other than "
-            f"{visible(plan.requester)}",
+            hint="scepfix approve PLAN.json --signature FILE",
         )
     return latest
 

@@ -301,14 +301,14 @@ def _mismatch(observation: Observation, record: MdmDevice) -> str:
     """Return in words which key of the two identities differs, "" where none does."""
     for key in ("serial_number", "hardware_uuid"):
         device, mdm = getattr(observation.identity, key), getattr(record.identity, key)
-        if device and mdm and device != mdm:
+        if device and mdm and device.casefold() != mdm.casefold():
             return f"the device says {key} {visible(device)}, the MDM {visible(mdm)}: it is not the same device"
     return ""
 
 
 def _denied(policy: RepairPolicy, *names: str) -> bool:
-    denied = {name.casefold() for name in policy.deny}
-    return any(name.casefold() in denied for name in names if name)
+    denied = {visible(name).casefold() for name in policy.deny}
+    return any(visible(name).casefold() in denied for name in names if name)
 
 
 def _empty(aside: Sequence[SetAside]) -> RefusedError:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from scepfix.domain.device import Identity
+from scepfix.domain.errors import ScepfixError
 from scepfix.domain.mdm import MdmDevice
 from scepfix.domain.policy import RepairPolicy
 from scepfix.domain.remediation import Remediation
@@ -19,7 +20,7 @@ def rescue(mdm: Mdm) -> tuple[MdmDevice, ...]:
     """Put back every device of the exclusion group; return them.
 
     From the MDM alone: for when the database is lost, or nobody trusts it. A repair that goes on at the same time finds
-    its device put back, and asks for that again without effect. Raise what the MDM raises.
+    its device put back, removes nothing more and reports that. Raise what the MDM raises.
     """
     return _put_back(mdm, mdm.members())
 
@@ -34,6 +35,19 @@ def reconcile(mdm: Mdm, store: Store, policy: RepairPolicy, now: datetime) -> tu
     members = mdm.members()
     wanted = [one for one in store.remediations(only_open=True) if _wants_removal(one, policy, now)]
     return _put_back(mdm, [member for member in members if not _is_wanted(member.identity, wanted)])
+
+
+def put_back_left_out(
+    open_mdm: Callable[[], Mdm], store: Store, policy: RepairPolicy, now: datetime, say: Callable[[str], None]
+) -> None:
+    """Do ``reconcile``, saying whom it put back. An MDM that fails is told too, and holds nothing up."""
+    try:
+        back = reconcile(open_mdm(), store, policy, now)
+    except ScepfixError as error:
+        say(f"who was left out of the profile's scope could not be looked up: {error.message}")
+        return
+    for one in back:
+        say(f"{one.name} was left in the exclusion group with no repair that wants it there: asked back")
 
 
 def _wants_removal(remediation: Remediation, policy: RepairPolicy, now: datetime) -> bool:

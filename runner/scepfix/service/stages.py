@@ -201,9 +201,9 @@ def _of_profile(profile: ManagedProfile | None, observation: Observation) -> Ite
 
 def to_exclude(device: RunDevice, record: MdmDevice | None) -> bool:
     """Is the removal of this device's profile still to be asked for?"""
-    return (
-        record is not None and not record.excluded and not _wrong_record(device, record) and not _gone(device, record)
-    )
+    if record is None or record.excluded or device.seen_excluded:
+        return False
+    return not _wrong_record(device, record) and not _gone(device, record)
 
 
 def uninstall(
@@ -221,6 +221,9 @@ def uninstall(
         return StageResult(Stage.UNINSTALL, StageAnswer.FAILED, wrong, facts)
     if _gone(device, record):
         return StageResult(Stage.UNINSTALL, StageAnswer.DONE, facts=facts)
+    if device.seen_excluded and not record.excluded:
+        put_back = "somebody put the device back before the profile was gone; it is not excluded a second time"
+        return StageResult(Stage.UNINSTALL, StageAnswer.FAILED, put_back, facts)
     waiting = (
         "the device to acknowledge the removal of the profile"
         if record.excluded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -54,6 +54,8 @@ class Page:
     needed: ApprovalNeeded
     approvals: Sequence[Approval] = ()
     remediations: Sequence[Remediation] = ()
+    #: Given a verb and its words, the command line that a person types.
+    command: Callable[..., str] = lambda *words: shlex.join(["scepfix", *words])
 
     @property
     def digest(self) -> str:
@@ -104,13 +106,13 @@ class Page:
     @property
     def commands(self) -> Mapping[str, str]:
         """The commands a reader may need, as a shell takes them."""
-        file = shlex.quote(visible(self.plan_file))
+        file = visible(self.plan_file)
         return {
             "sign": f"printf '%s\\n' '{self.digest}' | ssh-keygen -Y sign -f KEY -n scepfix-plan > plan.sig",
-            "approve_signed": f"scepfix approve {file} --signature plan.sig",
-            "approve": f"scepfix approve {file}",
-            "reject": f"scepfix reject {file} --reason 'why'",
-            "apply": f"scepfix apply {file}",
+            "approve_signed": self.command("approve", file, "--signature", "plan.sig"),
+            "approve": self.command("approve", file),
+            "reject": self.command("reject", file, "--reason", "why not"),
+            "apply": self.command("apply", file),
         }
 
     def _part(self, device: PlannedDevice) -> DevicePart:

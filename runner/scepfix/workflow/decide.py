@@ -253,6 +253,9 @@ def _may_begin(remediation: Remediation, result: StageResult, given: _Given) -> 
 
 
 def _uninstall(remediation: Remediation, result: StageResult, given: _Given) -> Decision:
+    record = _record(result)
+    if record is not None and record.excluded:
+        remediation = replace(remediation, seen_excluded=True)
     if result.answer is StageAnswer.DONE:
         seen = replace(remediation, removed_at=_removed_at(result, remediation, given) or given.now)
         return _enter(seen, _after(remediation), given)

@@ -17,6 +17,9 @@ REINSTALL, INSTALL, LEFTOVERS = "reinstall_scep_profile", "install_scep_profile"
 #: Access on macOS 14 and later (Okta help, "Use SCEP with Okta Device Access").
 _SINGLE_SIGN_ON = ("com.apple.extensiblesso", "com.apple.extensiblesso.platformsso", "com.apple.platformsso")
 
+#: The prediction of a device whose person also signs in with the certificate: it wants the higher approval.
+SHARED = "single-sign-on"
+
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
@@ -58,9 +61,7 @@ def predict(
         for what, after, sureness in _after(fault, playbook, now, len(before), len(remove))
     )
     if shared:
-        predictions += (
-            Prediction("single-sign-on", "uses this certificate", "may ask to sign in again", Sureness.UNKNOWABLE),
-        )
+        predictions += (Prediction(SHARED, "uses this certificate", "may ask to sign in again", Sureness.UNKNOWABLE),)
     return Predicted(
         predictions,
         _one_way_steps(playbook, before, remove),
@@ -174,7 +175,8 @@ def _watches(playbook: str, policy: RepairPolicy, *, shared: bool) -> tuple[str,
     if playbook == REINSTALL:
         found.append(
             "while the profile is away no recovery PIN can be made for this device; "
-            f"it is asked back after {policy.put_back_after_hours} hours at the latest"
+            f"it is asked back after {policy.put_back_after_hours} hours at the latest while scepfix runs, else at its "
+            "next start or by scepfix rescue"
         )
     found.append("a recovery PIN can be made only after the person signed in online on the device again")
     return tuple(found)
