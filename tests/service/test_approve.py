@@ -13,7 +13,7 @@ from tests.plan_factory import HOSTILE, device, plan, told
 
 from scepfix.adapters.store.sqlite import SqliteStore
 from scepfix.domain.errors import RefusedError
-from scepfix.domain.plan import Plan
+from scepfix.domain.plan import Plan, Prediction, Sureness
 from scepfix.domain.policy import RepairPolicy
 from scepfix.domain.remediation import Approval
 from scepfix.service.approve import (
@@ -26,6 +26,7 @@ from scepfix.service.approve import (
     signed_message,
     standing_approval,
 )
+from scepfix.workflow.predict import SHARED
 
 POLICY = RepairPolicy()
 ONE = plan(device())
@@ -166,3 +167,30 @@ def test_which_approval_is_needed_is_said_before() -> None:
 
 def test_the_digest_line_is_what_is_signed() -> None:
     assert signed_message(ONE.digest()) == f"{ONE.digest()}\n".encode()
+
+
+def test_a_certificate_that_people_also_sign_in_with_wants_a_signature_of_somebody_else(store: SqliteStore) -> None:
+    also = Prediction(SHARED, "uses this certificate", "may ask to sign in again", Sureness.UNKNOWABLE)
+    made = plan(device(predictions=(also,)))
+
+    assert "Platform SSO" in approval_needed(made, POLICY).words
+    for person, how, code in (("carol", UNAUTHENTICATED, "needs-signature"), ("bob", SIGNATURE, "self-approval")):
+        with pytest.raises(RefusedError) as caught:
+            approve_plan(made, person, how, store, POLICY, NOW)
+        assert caught.value.code == code
+    assert approve_plan(made, "carol", SIGNATURE, store, POLICY, NOW).approved
+
+
+@pytest.mark.parametrize(
+    "stretched",
+    [
+        {"expires_at": NOW + timedelta(hours=25)},
+        {"made_at": NOW + timedelta(hours=1), "expires_at": NOW + timedelta(hours=25)},
+    ],
+    ids=["holds longer", "made in the future"],
+)
+def test_a_plan_whose_time_was_stretched_is_not_approved(stretched: dict[str, object], store: SqliteStore) -> None:
+    with pytest.raises(RefusedError) as caught:
+        approve_plan(plan(**stretched), "carol", SIGNATURE, store, POLICY, NOW)
+    assert caught.value.code == "plan-changed"
+    assert store.approvals(plan().digest()) == ()

@@ -11,10 +11,13 @@ import pytest
 from tests.engine_setup import Setup
 
 from scepfix.domain.device import Identity
+from scepfix.domain.errors import ScepfixError
 from scepfix.domain.mdm import MdmDevice
 from scepfix.domain.policy import RepairPolicy
+from scepfix.domain.remediation import Outcome
+from scepfix.service.advance import Progress
 from scepfix.service.apply import remediations_of
-from scepfix.service.rescue import reconcile, rescue
+from scepfix.service.rescue import put_back_left_out, reconcile, rescue
 from scepfix.simulator.mdm import MdmOnAClock
 
 
@@ -110,3 +113,49 @@ def test_many_members_are_put_back_in_chunks() -> None:
     assert len(rescue(many)) == 250
     assert many.changes == [100, 100, 50]
     assert many.group == []
+
+
+def test_a_start_says_whom_it_put_back(two: Setup) -> None:
+    begin(two)
+    said: list[str] = []
+
+    put_back_left_out(lambda: mdm(two), two.store, RepairPolicy(), two.clock.now(), said.append)
+
+    assert members(two) == {"mac-001"}
+    assert len(said) == 1
+    assert said[0].startswith("mac-002 was left in the exclusion group")
+
+
+def test_a_start_goes_on_where_the_mdm_does_not_answer(two: Setup) -> None:
+    def down() -> MdmOnAClock:
+        raise ScepfixError("mdm-unreachable", "the MDM does not answer")
+
+    said: list[str] = []
+
+    put_back_left_out(down, two.store, RepairPolicy(), two.clock.now(), said.append)
+
+    assert said == ["who was left out of the profile's scope could not be looked up: the MDM does not answer"]
+
+
+def test_a_device_that_was_rescued_in_the_middle_is_not_excluded_again(tmp_path: Path) -> None:
+    """It loses nothing, and the repair says that nothing was removed."""
+    setup = Setup(tmp_path, "mac-001")
+    setup.world.tell("mac-001", "removal-silent", "yes", setup.clock.now())
+    rescued: list[MdmDevice] = []
+
+    def told(progress: Progress) -> None:
+        members_now = [one for one in progress.remediations if one.seen_excluded]
+        if members_now and not rescued:
+            rescued.extend(rescue(mdm(setup)))
+
+    setup.begin()
+    done = setup.advance(tell=told)
+    setup.close()
+
+    assert len(rescued) == 1
+    assert [effect["verb"] for effect in setup.world.effects() if effect["verb"] in ("exclude", "RemoveProfile")] == [
+        "exclude"
+    ]
+    assert members(setup) == set()
+    assert [one.outcome for one in done] == [Outcome.FAILED]
+    assert "nothing was removed" in done[0].error
