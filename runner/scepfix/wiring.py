@@ -186,6 +186,10 @@ def preview(
     site = settings(config)
     devices = inventory(inventory_file).devices(names, group)
     tell(f"looking at {len(devices)} device{'' if len(devices) == 1 else 's'}, nothing is changed")
+    unasked = [name for name, service in _services(site).items() if service is None]
+    if unasked:
+        names_of = {"mdm": "MDM", "okta": "Okta org"}
+        tell(f"the settings name no {' and no '.join(names_of[name] for name in unasked)}: not asked")
     found = observe(devices, config)
     request = PlanRequest(login_name(), content_sha256(), only_fault, org_issuers(site, small_files()))
     return make_plan(

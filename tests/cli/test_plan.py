@@ -151,7 +151,7 @@ def test_a_device_that_could_not_be_judged_makes_it_mixed(command: Command) -> N
     command.world.observations["mac-043"] = NotObserved("unreachable", "no route")
 
     assert command.plan("mac-042", "mac-043") == 5
-    assert "mac-043: unreachable: no route" in command.out
+    assert "mac-043: unreachable: no answer: asleep, off, or off the network? no route" in command.out
 
 
 def test_a_healthy_device_beside_it_does_not(command: Command) -> None:
@@ -166,7 +166,7 @@ def test_no_device_left_is_refused_with_the_reasons(command: Command, tmp_path: 
 
     assert command("--json", "plan", "mac-042", "-i", "x", "-o", command.plan_file) == 4
     assert command.document["code"] == "empty-selection"
-    assert "mac-042: unreachable: no route" in command.document["message"]
+    assert "mac-042: unreachable: no answer: asleep, off, or off the network? no route" in command.document["message"]
     assert not Path(command.plan_file).exists()
 
 

@@ -30,7 +30,7 @@ def test_a_wait_says_for_what_how_long_and_what_next() -> None:
     at = NOW + timedelta(minutes=3)
 
     assert said(Progress(Doing.WAITING, (waiting("mac-1"),), at, at + timedelta(seconds=15))) == [
-        "09:03:00 mac-1: waiting: reinstall: the profile (for 3 min, next look in 15 s)"
+        "09:03:00Z mac-1: waiting: reinstall: the profile (for 3 min, next look in 15 s)"
     ]
 
 
@@ -47,15 +47,15 @@ def test_devices_that_wait_for_the_same_are_one_line() -> None:
     other = waiting("mac-9", waiting_for="something else")
 
     assert said(Progress(Doing.WAITING, (*many, other), NOW)) == [
-        "09:00:00 mac-0, mac-1, mac-2 and 2 more: waiting: reinstall: the profile (for 0 s)",
-        "09:00:00 mac-9: waiting: reinstall: something else (for 0 s)",
+        "09:00:00Z mac-0, mac-1, mac-2 and 2 more: waiting: reinstall: the profile (for 0 s)",
+        "09:00:00Z mac-9: waiting: reinstall: something else (for 0 s)",
     ]
 
 
 def test_an_outcome_is_said_with_its_error() -> None:
     done = waiting("mac-1", outcome=Outcome.VERIFY_FAILED, error="no certificate came")
 
-    assert said(Progress(Doing.CHANGED, (done,), NOW)) == ["09:00:00 mac-1: verify-failed: no certificate came"]
+    assert said(Progress(Doing.CHANGED, (done,), NOW)) == ["09:00:00Z mac-1: verify-failed: no certificate came"]
 
 
 def test_a_long_wait_is_said_in_hours() -> None:

@@ -66,5 +66,5 @@ def run_plan(shared: Shared, plan: Plan, plan_file: str, html: str | None = None
     if shared.as_json:
         shared.print_document("remediations", as_document(remediations, score(remediations)))
     else:
-        shared.print_text(as_text(remediations))
+        shared.print_text(as_text(remediations, wiring.settings(shared.config).ways_in))
     return exit_code(remediations)

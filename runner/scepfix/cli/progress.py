@@ -56,7 +56,7 @@ def _line(words: str, remediations: Sequence[Remediation], progress: Progress) -
         times.append(f"for {_span(progress.at - since)}")
     if progress.until is not None:
         times.append(f"next look in {_span(progress.until - progress.at)}")
-    return f"{progress.at:%H:%M:%S} {_names(remediations)}: {visible(words)}" + (
+    return f"{progress.at:%H:%M:%SZ} {_names(remediations)}: {visible(words)}" + (
         f" ({', '.join(times)})" if times else ""
     )
 

@@ -18,7 +18,7 @@ _MEANS = {
     Outcome.AWAITING_REGISTRATION: "the new certificate is proved; the person registers at the next online sign-in",
     Outcome.VERIFIED: "the person registered with the new certificate",
     Outcome.NOTHING_TO_DO: "it is as it should be, nothing was changed",
-    Outcome.NEEDS_ADMIN: "a person has something to do first; nothing was removed",
+    Outcome.NEEDS_ADMIN: "a person has something to do first; nothing was changed",
     Outcome.VERIFY_FAILED: "the profile is back, and no new certificate is proved",
     Outcome.FAILED: "it failed, and nothing was removed",
     Outcome.STRANDED: "the profile was removed and has not come back yet: call the person; scepfix goes on asking",
@@ -45,13 +45,13 @@ def as_document(remediations: Sequence[Remediation], scores: Sequence[Score]) ->
     }
 
 
-def as_text(remediations: Sequence[Remediation]) -> str:
-    """Given remediations, return text for a person, styled."""
-    blocks = [list(_remediation(one)) for one in remediations] + [list(_score(score(remediations)))]
+def as_text(remediations: Sequence[Remediation], ways_in: Sequence[str] = ()) -> str:
+    """Given remediations and the site's other ways in, return text for a person, styled."""
+    blocks = [list(_remediation(one, ways_in)) for one in remediations] + [list(_score(score(remediations)))]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def _remediation(one: Remediation) -> Iterator[str]:
+def _remediation(one: Remediation, ways_in: Sequence[str]) -> Iterator[str]:
     outcome = one.outcome.value if one.outcome else "under way"
     colour = {Exit.VERDICT: "green", Exit.FAILED: "red"}.get(exit_code([one]), "yellow")
     who = f", {visible(one.device.person)}" if one.device.person else ""
@@ -60,6 +60,7 @@ def _remediation(one: Remediation) -> Iterator[str]:
         + f": {visible(one.device.fault)}: "
         + click.style(outcome, fg=colour, bold=True)
     )
+    yield from _pin(one, ways_in)
     if one.outcome is not None:
         yield wrapped(_MEANS[one.outcome], "  ", "  ")
     if one.waiting_for:
@@ -69,15 +70,43 @@ def _remediation(one: Remediation) -> Iterator[str]:
     if not one.device.changes:
         for number, step in enumerate(one.device.watches, 1):
             yield wrapped(step, f"    {number}. ", "       ")
-    for proof in one.proofs:
-        said = click.style(proof.proved.value, fg=_COLOURS[proof.proved])
-        yield wrapped(f"{proof.witness}: {proof.says}:", "  Proved? ", "          ") + f" {said}"
+    yield from _proofs(one)
     for line in compare(one.device.predictions, one.actual):
         what = visible(line.prediction.what)
         seen = f"{line.actual or 'not looked at'} ({_MARKS[line.right]})"
         yield wrapped(f"{what}: predicted {line.prediction.after}; seen: {seen}", "  ", "    ")
     if one.leftovers:
         yield wrapped(f"Still there: {', '.join(one.leftovers)}", "  ", "    ")
+
+
+def _pin(one: Remediation, ways_in: Sequence[str]) -> Iterator[str]:
+    """What the help desk tells the person on the phone; nothing of a device on which nothing was to change."""
+    person = visible(one.device.person) or "the person"
+    if one.outcome is Outcome.VERIFIED:
+        yield "  " + click.style("YES", fg="green", bold=True) + f": {person} can get a recovery PIN now."
+    if one.outcome is not Outcome.AWAITING_REGISTRATION:
+        return
+    again = "adds the account in Okta Verify again and " if one.device.fault == "device-deleted" else ""
+    first = f": first {person} {again}signs in on {visible(one.device.name)}, online; then a recovery PIN can be had."
+    yield "  " + click.style("NOT YET", fg="yellow", bold=True) + wrapped(first, "", "    ")
+    for way in ways_in:
+        yield wrapped(f"Until then: {way}", "    ", "      ")
+
+
+def _proofs(one: Remediation) -> Iterator[str]:
+    """One line where every point is proved; else each point, since one of them decided."""
+    if one.proofs and all(proof.proved is Answer.YES for proof in one.proofs):
+        witnesses = ", ".join(dict.fromkeys(proof.witness for proof in one.proofs))
+        yield wrapped(
+            f"Proved in all {len(one.proofs)} points ({witnesses}): new certificate, SHA-256 {one.new_certificate}. "
+            "Each point: --json, or the page",
+            "  ",
+            "    ",
+        )
+        return
+    for proof in one.proofs:
+        said = click.style(proof.proved.value, fg=_COLOURS[proof.proved])
+        yield wrapped(f"{proof.witness}: {proof.says}:", "  Proved? ", "          ") + f" {said}"
 
 
 def _score(scores: Sequence[Score]) -> Iterator[str]:

@@ -172,7 +172,8 @@ def _seen(
         elif found is None:
             aside.append(SetAside(name, "unreachable", "the run brought no answer of it"))
         elif isinstance(found, NotObserved):
-            aside.append(SetAside(name, found.code, visible(found.reason)))
+            asleep = "no answer: asleep, off, or off the network? " if found.code == "unreachable" else ""
+            aside.append(SetAside(name, found.code, f"{asleep}{visible(found.reason)}"))
         else:
             read.append((device, name, found))
     serials = Counter(found.identity.serial_number for _, _, found in read)
@@ -238,7 +239,7 @@ def _planned(
         standing=diagnosis.standing.value if diagnosis.standing else "",
     )
     if not planned.changes:
-        return replace(planned, watches=diagnosis.next_steps)
+        return replace(planned, watches=(*_our_own_exclusion(record), *diagnosis.next_steps))
     weak = _too_weak(diagnosis)
     if weak:
         return SetAside(name, "not-sure-enough", weak)
@@ -255,6 +256,13 @@ def _planned(
         one_way_steps=predicted.one_way_steps,
         watches=predicted.watches,
     )
+
+
+def _our_own_exclusion(record: MdmDevice | None) -> tuple[str, ...]:
+    """A device in scepfix's own exclusion group was not left out on purpose by a person."""
+    if record is None or not record.excluded:
+        return ()
+    return ("It is in scepfix's own exclusion group, perhaps from an interrupted repair: scepfix rescue puts it back.",)
 
 
 def _evidence(

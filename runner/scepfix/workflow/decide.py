@@ -190,8 +190,7 @@ def _begin(remediation: Remediation, given: _Given) -> Decision:
     if not device.changes:
         if not device.fault:
             return _end(begun, Outcome.NOTHING_TO_DO, given)
-        say = f"{device.reason or device.fault}; what to do: scepfix faults show {device.fault}"
-        return _end(begun, Outcome.NEEDS_ADMIN, given, say)
+        return _end(begun, Outcome.NEEDS_ADMIN, given, device.reason or device.fault)
     if device.playbook not in STAGES:
         return _end(begun, Outcome.NEEDS_ADMIN, given, f"{device.playbook} is no playbook with stages: run it by hand")
     return _enter(begun, STAGES[device.playbook][0], given)
