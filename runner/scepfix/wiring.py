@@ -23,6 +23,7 @@ from scepfix.adapters.state_folder import fresh_run_folder, state_folder
 from scepfix.adapters.store.sqlite import SqliteStore
 from scepfix.domain.device import Observation
 from scepfix.domain.errors import UsageError
+from scepfix.domain.inert import visible
 from scepfix.domain.mdm import MdmDevice
 from scepfix.domain.plan import Plan
 from scepfix.domain.remediation import Approval, Remediation
@@ -296,6 +297,16 @@ def apply(
             tell=tell,
         )
         return plan, apply_plan(plan, content_sha256(), hands)
+
+
+def open_repair(device: str, database: str | None) -> Plan | None:
+    """Given a device's name, return the plan under which it is being repaired, or waits for its person, else None."""
+    file = database_file(database)
+    if not file.exists():
+        return None
+    with closing(SqliteStore(file)) as kept:
+        found = [one for one in kept.remediations(only_open=True) if one.device.name == visible(device)]
+        return kept.plan(found[-1].plan_digest) if found else None
 
 
 def put_all_back(config: str | None) -> tuple[MdmDevice, ...]:

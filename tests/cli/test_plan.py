@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from scepfix.adapters.login_name import login_name
 from scepfix.cli.main import run
 from scepfix.domain.mdm import MdmDevice
 from scepfix.domain.plan import Plan
-from scepfix.domain.remediation import Outcome, Remediation
+from scepfix.domain.remediation import Approval, Outcome, Remediation
 from scepfix.service.advance import Progress
 from scepfix.service.apply import remediations_of
 from scepfix.service.approve import standing_approval
@@ -411,3 +412,33 @@ def test_rescue_needs_an_mdm(command: Command, tmp_path: Path, monkeypatch: pyte
 
     assert command("--json", "rescue") == 2
     assert command.document["code"] == "no-mdm"
+
+
+def begun(command: Command, *names: str) -> Plan:
+    """Plan those devices and begin their repair, as an interrupted scepfix leaves it."""
+    command.plan(*names)
+    made = wiring.load_plan(command.plan_file)
+    with closing(wiring.store(f"sqlite:///{command.folder}/state.sqlite")) as kept:
+        kept.save_plan(made)
+        kept.save_approval(Approval(made.digest(), "carol", "unauthenticated", True, NOW))
+        kept.begin(remediations_of(made))
+    return made
+
+
+def test_fix_goes_on_with_a_repair_that_is_under_way(command: Command) -> None:
+    made = begun(command, "mac-042")
+
+    assert command("fix", "mac-042", "-i", "x") == 0
+
+    assert [plan.digest() for plan in command.applied] == [made.digest()]
+    assert "mac-042 is being repaired already" in command.err
+
+
+def test_fix_does_not_go_on_with_the_repair_of_others(command: Command) -> None:
+    begun(command, "mac-042", "mac-043")
+
+    assert command("fix", "mac-042", "-i", "x", "--json") == 4
+
+    assert command.document["code"] == "being-repaired"
+    assert "scepfix apply" in command.document["hint"]
+    assert command.applied == []

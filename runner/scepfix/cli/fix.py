@@ -12,6 +12,8 @@ from scepfix.cli.context import Shared, shared_options
 from scepfix.cli.plan_report import as_text
 from scepfix.domain.errors import Exit, RefusedError
 from scepfix.domain.inert import visible
+from scepfix.domain.moment import rfc3339
+from scepfix.domain.plan import Plan
 from scepfix.service.approve import approval_needed
 
 
@@ -29,13 +31,17 @@ def fix(shared: Shared, device: str, inventory: str, digest: str | None) -> Exit
     """Preview the repair of one device, ask, run it and prove it.
 
     On a terminal it asks, and only the word yes goes on. Elsewhere it shows the preview and stops: --approve with the
-    digest of that preview then runs it, if nothing has changed since.
+    digest of that preview then runs it, if nothing has changed since. A repair of this device that is under way, or
+    waits for its person to sign in, is gone on with instead (to repair it again all the same: scepfix plan).
 
     \b
     Examples:
       scepfix fix mac-042 -i inventory.yml
       scepfix fix mac-042 -i inventory.yml --approve sha256:…
     """
+    under_way = wiring.open_repair(device, shared.database)
+    if under_way is not None and digest in (None, under_way.digest()):
+        return _go_on(shared, under_way, device)
     plan = wiring.preview((device,), None, inventory, None, shared.config, shared.tell)
     needed = approval_needed(plan, wiring.settings(shared.config).repair)
     found = plan.digest()
@@ -53,6 +59,20 @@ def fix(shared: Shared, device: str, inventory: str, digest: str | None) -> Exit
             raise RefusedError("not-approved", "not approved, so nothing was changed", where=visible(device))
     if needed.changing:
         wiring.approve(plan, None, None, shared.config, shared.database)
+    return run_plan(shared, plan, plan_file)
+
+
+def _go_on(shared: Shared, plan: Plan, device: str) -> Exit:
+    """Go on with the repair that is under way, or look whether the person has registered."""
+    plan_file = wiring.keep_plan(plan)
+    if len(plan.devices) > 1:
+        raise RefusedError(
+            "being-repaired",
+            f"it is being repaired together with others, under a plan made {rfc3339(plan.made_at)}",
+            where=visible(device),
+            hint=f"go on with all of them: {visible(shared.command('apply', plan_file))}",
+        )
+    shared.tell(f"{device} is being repaired already, under a plan made {rfc3339(plan.made_at)}: going on with that")
     return run_plan(shared, plan, plan_file)
 
 
