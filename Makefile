@@ -22,7 +22,7 @@ prerequisites: ## Say what is missing on this machine, with the line that instal
 	@PYTHON="$(PYTHON)" .ci/prerequisites.sh >/dev/null
 
 .PHONY: demo
-demo: $(READY) ## Show scepfix at work on this machine: no root, no server, nothing is changed
+demo: $(READY) ## Show scepfix at work: files diagnosed, a simulated fleet on 127.0.0.0/8 repaired; no root
 	@$(BIN)/scepfix demo
 
 .PHONY: test
@@ -45,6 +45,10 @@ check: $(READY) ## Check format, lint, types, import directions, roles, shell sc
 .PHONY: molecule
 molecule: $(READY) ## Run the Molecule scenarios of the roles
 	$(WITH_PATH) molecule test --all
+
+.PHONY: prove
+prove: $(READY) ## Kill real runs 200 times at random, over real SSH, and look whether anybody is left behind (20 minutes)
+	@folder=$$(mktemp -d) && $(BIN)/python -m tests.chaos.real "$$folder" --random 200; status=$$?; rm -rf "$$folder"; exit $$status
 
 .PHONY: bench-logs
 bench-logs: $(READY) ## Measure log reading against sha256sum and grep

@@ -58,7 +58,7 @@ class _Step:
     metavar="DIR",
     default="demo",
     show_default=True,
-    help="Where plan.json, plan.md and plan.html are left.",
+    help="Where preview.html, plan.html, plan.md and plan.json are left.",
 )
 @click.option("--files-only", is_flag=True, help="Only the files that ship with scepfix: no server is started.")
 @shared_options
@@ -90,7 +90,10 @@ def demo(shared: Shared, folder: str, files_only: bool) -> Exit:
     with tempfile.TemporaryDirectory(prefix="scepfix-demo-") as scratch:
         documents["fleet"] = [*_fleet(shared, left, Path(scratch), wrong), *_org(shared, Path(scratch), wrong)]
     if not shared.as_json:
-        shared.print_text(f"{'─' * 100}\nLeft for you: {left / 'plan.html'} (open it in a browser), plan.json, plan.md")
+        shared.print_text(
+            f"{'─' * 100}\nLeft for you in {left}: preview.html (seven devices, as a change board reads it), "
+            "plan.html (the repair, what was seen beside what was predicted), plan.md, plan.json"
+        )
     return _end(shared, documents, wrong)
 
 
@@ -141,7 +144,7 @@ def _fleet(shared: Shared, left: Path, scratch: Path, wrong: list[str]) -> Itera
             ),
             _Step(
                 "Other devices, other faults: some would be repaired, for the others the device is left alone.",
-                ["plan", *others, *given, "-o", str(scratch / "others.json")],
+                ["plan", *others, *given, "-o", str(scratch / "others.json"), "--html", str(left / "preview.html")],
                 [fault for name, (_, _, fault) in _FLEET.items() if name != _DELETED],
             ),
             _Step(
