@@ -122,6 +122,18 @@ async def _on_pipes(process: Process, login: str, environment: Mapping[str, str]
         feeding.cancel()
         if child.returncode is None:
             child.kill()
+        # Where the command ended before it read all of its input, somebody has to take the error.
+        child.stdin.close()
+        with suppress(OSError, TimeoutError):
+            await asyncio.wait_for(child.stdin.wait_closed(), 1.0)
+
+
+class _Screen(asyncio.StreamReaderProtocol):
+    """Reads a terminal: where its other side is closed it gives an error, after which a stream would keep back what
+    was not read yet. For a terminal that is its end."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(None)
 
 
 async def _on_terminal(process: Process, login: str, environment: Mapping[str, str]) -> int:
@@ -133,9 +145,7 @@ async def _on_terminal(process: Process, login: str, environment: Mapping[str, s
     os.close(slave)
     shown = asyncio.StreamReader()
     with os.fdopen(os.dup(master), "wb", buffering=0) as typed, os.fdopen(master, "rb", buffering=0) as screen:
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(shown), screen
-        )
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: _Screen(shown), screen)
         feeding = asyncio.create_task(_type(process, typed))
         try:
             await _carry(shown, process.stdout)
@@ -175,11 +185,7 @@ async def _read(process: Process) -> bytes:
 
 async def _carry(source: asyncio.StreamReader, target: asyncssh.SSHWriter[bytes]) -> None:
     while True:
-        try:
-            data = await source.read(_CHUNK_BYTES)
-        except OSError:
-            # A terminal whose other side is closed answers with an error where a pipe has an end.
-            return
+        data = await source.read(_CHUNK_BYTES)
         if not data:
             return
         target.write(data)
