@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from tests.engine_setup import Setup
 from tests.stand_in import faults_of_world
 
+from scepfix.adapters.store.sqlite import SqliteStore
 from scepfix.domain.errors import Exit, RefusedError
 from scepfix.domain.remediation import Approval, Outcome, Remediation, Stage
 from scepfix.service.advance import Doing, Progress
@@ -202,3 +204,57 @@ def test_every_outcome_has_an_exit_code(one: Setup) -> None:
 
     for outcome in Outcome:
         assert exit_code([replace(remediation, outcome=outcome)]) is not Exit.MIXED
+
+
+def interrupt_before(setup: Setup, stage: Stage) -> None:
+    """Apply the plan and press Ctrl-C when that stage is written down and not begun."""
+
+    def tell(progress: Progress) -> None:
+        if progress.doing is Doing.CHANGED and progress.remediations[0].stage is stage:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        apply_plan(setup.plan, CONTENT, replace(setup.hands, tell=tell))
+
+
+@pytest.mark.parametrize("how", ["rejected", "denied"])
+def test_a_removal_that_was_not_begun_is_not_begun_once_it_may_not_be(one: Setup, how: str) -> None:
+    decide_about(one)
+    interrupt_before(one, Stage.UNINSTALL)
+
+    if how == "rejected":
+        decide_about(one, approved=False)
+    else:
+        one.hands = replace(one.hands, policy=replace(one.hands.policy, deny=("mac-001",)))
+    (done,) = apply(one)
+
+    assert [effect for effect in one.world.effects() if effect["verb"] in ("exclude", "RemoveProfile")] == []
+    assert done.outcome is Outcome.FAILED
+    assert "nothing was removed" in done.error
+    assert faults_of_world(one.world, {"mac-001": 0}) == []
+
+
+def test_a_rejection_in_the_middle_of_a_removal_puts_the_device_back(one: Setup) -> None:
+    one.world.tell("mac-001", "removal-silent", "yes", one.clock.now())
+    decide_about(one)
+    interrupt_in(one, Stage.UNINSTALL)
+    decide_about(one, approved=False)
+
+    (done,) = apply(one)
+
+    verbs = [effect["verb"] for effect in one.world.effects() if effect["verb"] != "nudge"]
+    assert verbs == ["exclude", "put-back"]
+    assert done.outcome is Outcome.FAILED
+    assert "rejected this plan" in done.error
+
+
+def test_a_stopped_scepfix_does_not_hold_back_the_re_install_of_another(one: Setup) -> None:
+    """Another process holds the exclusion group and never lets go: stopped in the middle of its change."""
+    decide_about(one)
+    interrupt_before(one, Stage.REINSTALL)
+    with closing(SqliteStore(one.file)) as other, other.hold("exclusion-group") as held:
+        assert held
+        (done,) = apply(one)
+
+    assert done.outcome is Outcome.AWAITING_REGISTRATION
+    assert Doing.GROUP_BUSY in [progress.doing for progress in one.told]

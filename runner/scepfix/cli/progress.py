@@ -16,6 +16,7 @@ _LEADS = {
     Doing.FOUND_RUNNING: "still running from before: ",
     Doing.CHANGED: "",
     Doing.WAITING: "waiting: ",
+    Doing.GROUP_BUSY: "another scepfix is changing the exclusion group, waiting for that: ",
 }
 
 

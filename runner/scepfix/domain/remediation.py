@@ -103,7 +103,8 @@ class Remediation:
 
     ``removal_asked_at``: from the moment before the first call that may remove. From then on the device is owed a
     re-install, whatever else happens, until ``reinstalled_at``. ``seen_excluded``: the MDM was seen to have it excluded
-    since, so it is not excluded a second time. ``wake_at``: not before. ``actual`` are observed
+    since, so it is not excluded a second time. ``held_back``: why nothing more may be removed (rejected,
+    expired), "" where it may; the re-install is owed all the same. ``wake_at``: not before. ``actual`` are observed
     values by the ``what`` of the predictions. All times are aware.
     """
 
@@ -129,6 +130,7 @@ class Remediation:
     ended_at: datetime | None = None
     new_certificate: str = ""
     seen_excluded: bool = False
+    held_back: str = ""
 
     @property
     def owed_reinstall(self) -> bool:
@@ -178,6 +180,7 @@ class Remediation:
             "error": self.error,
             "new_certificate": self.new_certificate,
             "seen_excluded": self.seen_excluded,
+            "held_back": self.held_back,
         }
 
     @classmethod
@@ -198,7 +201,9 @@ class Remediation:
             actual=dict(row["actual"]),
             error=row["error"],
             new_certificate=row["new_certificate"],
-            seen_excluded=row["seen_excluded"],
+            # Rows of an earlier version lack these.
+            seen_excluded=row.get("seen_excluded", False),
+            held_back=row.get("held_back", ""),
             **{name: parse_rfc3339(row[name]) for name in (*moments, "reinstalled_at", "ended_at")},
         )
 

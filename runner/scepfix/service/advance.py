@@ -12,7 +12,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -41,6 +41,8 @@ CHUNK = 100
 SIDE_BY_SIDE = 4
 #: Stages that change the exclusion group: one at a time, and what brings a profile back comes first.
 _GROUP_STAGES = (Stage.REINSTALL, Stage.UNINSTALL)
+#: How long a re-install waits for another change of the group, which takes seconds.
+_LONGEST_GROUP_WAIT = timedelta(seconds=30)
 #: What an interrupted run leaves unknown can be asked of the MDM, or asking for it again changes nothing.
 _EFFECTS = {Stage.UNINSTALL: EffectClass.QUERYABLE, Stage.REINSTALL: EffectClass.QUERYABLE}
 #: Open still, and nothing that this loop would wait for: a person signs in, or a person is called.
@@ -54,6 +56,7 @@ class Doing(StrEnum):
     FOUND_RUNNING = "found-running"
     CHANGED = "changed"
     WAITING = "waiting"
+    GROUP_BUSY = "group-busy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +171,24 @@ class _Engine:
         """
         running: list[Intent] = []
         for intent in intents:
-            if intent.stage not in _GROUP_STAGES and len(running) < SIDE_BY_SIDE and self._is_begun(intent):
+            if intent.stage not in _GROUP_STAGES and len(running) < SIDE_BY_SIDE and self._begin_or_find(intent):
                 running.append(intent)
         changed_group = False
         for intent in sorted(_of_the_group(intents), key=lambda intent: _GROUP_STAGES.index(intent.stage)):
+            if self._has_ended(intent):
+                # What a run left behind is read whoever changes the group just now.
+                self._tell(Doing.FOUND_RUNNING, self._members(intent))
+                self._finish(intent, self._results(intent))
+                changed_group = True
+                continue
             with self._store.hold("exclusion-group") as held:
-                if held and self._is_begun(intent):
+                # Nothing holds back a re-install, not even a scepfix that was stopped in the middle of a change:
+                # leaving the group is safe beside any other change of it.
+                if (held or self._waits_too_long(intent)) and self._begin_or_find(intent):
                     self._wait_for([intent], None)
+                    held = True
+                if not held:
+                    self._tell(Doing.GROUP_BUSY, self._members(intent))
                 changed_group |= held
         if running:
             self._wait_for(running, until)
@@ -182,7 +196,14 @@ class _Engine:
             # Another plan's run changes the group just now; that takes seconds.
             self._clock.sleep(0.5)
 
-    def _is_begun(self, intent: Intent) -> bool:
+    def _has_ended(self, intent: Intent) -> bool:
+        folder = self._folder(intent)
+        return intent.state == "started" and self._runner.started(folder) and self._runner.wait(folder, 0)
+
+    def _waits_too_long(self, intent: Intent) -> bool:
+        return intent.stage is Stage.REINSTALL and self._clock.now() - intent.written_at > _LONGEST_GROUP_WAIT
+
+    def _begin_or_find(self, intent: Intent) -> bool:
         """See to it that the run of an intent goes on or has ended; False where it must not be begun any more.
 
         The plan is held by this process alone, so an intent that is ``started`` and has no trace of a run was claimed

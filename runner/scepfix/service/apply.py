@@ -14,8 +14,8 @@ from scepfix.service.advance import Hands, advance
 from scepfix.service.approve import standing_approval
 from scepfix.service.ports import Store
 
-#: Stages before anything is removed: a plan that may not be applied any more goes no further than these.
-_BEFORE_REMOVAL = (Stage.PREFLIGHT, Stage.REMOVE_LEFTOVERS)
+#: Stages in which something is removed. How far that came only the device and its MDM can say.
+_REMOVING = (Stage.UNINSTALL, Stage.REMOVE_LEFTOVERS)
 #: How a remediation ends that was begun and must not go on, by the code of the refusal.
 _HELD_BACK = {"plan-expired": Outcome.EXPIRED, "plan-rejected": Outcome.REJECTED}
 
@@ -100,8 +100,17 @@ def _check(plan: Plan, content_sha256: str, hands: Hands) -> None:
 
 
 def _hold_back(begun: Sequence[Remediation], refusal: RefusedError, store: Store, now: datetime) -> None:
-    """End what was begun under a plan that may not be applied any more, where nothing has been removed yet."""
+    """Nothing more is removed under a plan that may not be applied any more.
+
+    What is before its removal ends; what is in the middle of it removes nothing more, is looked at and put right.
+    """
     outcome = _HELD_BACK.get(refusal.code, Outcome.NEEDS_ADMIN)
+    why = f"nothing more is removed: {refusal.message}"
+    stopped = [
+        replace(one, seq=one.seq + 1, held_back=why)
+        for one in begun
+        if one.open and one.stage in _REMOVING and not one.held_back
+    ]
     ended = [
         replace(
             one,
@@ -113,6 +122,6 @@ def _hold_back(begun: Sequence[Remediation], refusal: RefusedError, store: Store
             error=f"nothing was removed: {refusal.message}",
         )
         for one in begun
-        if one.open and one.stage in _BEFORE_REMOVAL
+        if one.open and one.stage is Stage.PREFLIGHT
     ]
-    store.commit(ended, [])
+    store.commit([*ended, *stopped], [])

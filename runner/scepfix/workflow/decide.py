@@ -32,8 +32,11 @@ LONGEST_WAIT = timedelta(minutes=15)
 #: A look comes late by at most this part of what has passed already.
 _PART_OF_WAIT = 10
 _TEXT = 500
+_DENIED = "the settings say that this device or person is never repaired"
 
 _REMOVING = (Stage.UNINSTALL, Stage.REMOVE_LEFTOVERS)
+#: What follows a removal that must not go on.
+_PUTS_RIGHT: Mapping[Stage, Stage] = {Stage.UNINSTALL: Stage.REINSTALL, Stage.REMOVE_LEFTOVERS: Stage.INSPECT}
 _RUNNING: Mapping[Stage, str] = {
     Stage.PREFLIGHT: "a look at the device and its MDM record before anything is changed",
     Stage.UNINSTALL: "the profile to go",
@@ -159,7 +162,7 @@ def may_start(remediation: Remediation, stage: Stage, now: datetime, policy: Rep
     """
     if stage is not remediation.stage or not remediation.open:
         return False
-    return stage not in _REMOVING or now < deadline(remediation, policy)
+    return stage not in _REMOVING or (now < deadline(remediation, policy) and not _held_back(remediation, policy))
 
 
 # --- events --------------------------------------------------------------------------------------------------------
@@ -186,7 +189,7 @@ def _begin(remediation: Remediation, given: _Given) -> Decision:
     device = remediation.device
     begun = replace(remediation, started_at=given.now, stage_started_at=given.now)
     if _denied(begun, given.policy):
-        return _end(begun, Outcome.REJECTED, given, "the settings say that this device or person is never repaired")
+        return _end(begun, Outcome.REJECTED, given, _DENIED)
     if not device.changes:
         if not device.fault:
             return _end(begun, Outcome.NOTHING_TO_DO, given)
@@ -199,6 +202,9 @@ def _begin(remediation: Remediation, given: _Given) -> Decision:
 def _on_waking(remediation: Remediation, given: _Given) -> Decision:
     """Look again; a stage that had its time and must not be begun anew is left."""
     late, stage = given.now >= deadline(remediation, given.policy), remediation.stage
+    held_back = _held_back(remediation, given.policy) if stage in _REMOVING else ""
+    if held_back:
+        return _enter(remediation, _PUTS_RIGHT[stage], given, error=held_back)
     if not late:
         return _run(remediation)
     if stage is Stage.PREFLIGHT:
@@ -241,9 +247,7 @@ def _may_begin(remediation: Remediation, result: StageResult, given: _Given) -> 
             remediation, Outcome.FAILED, given, "nothing was changed: the look at the device is too old; plan it again"
         )
     if _denied(remediation, given.policy):
-        return _end(
-            remediation, Outcome.REJECTED, given, "the settings say that this device or person is never repaired"
-        )
+        return _end(remediation, Outcome.REJECTED, given, _DENIED)
     observation = _observation(result)
     changed = not_planned(remediation.device, observation) if observation else ""
     if changed:
@@ -261,7 +265,7 @@ def _uninstall(remediation: Remediation, result: StageResult, given: _Given) -> 
     if result.answer is StageAnswer.FAILED or given.now >= deadline(remediation, given.policy):
         # Even where no call was made: the put-back looks first, and changes nothing where nothing is missing.
         return _enter(remediation, Stage.REINSTALL, given, error=_why(result))
-    return _wait(remediation, given, _words(result, remediation))
+    return _wait_unless_held_back(remediation, result, given)
 
 
 def _confirm(remediation: Remediation, result: StageResult, given: _Given) -> Decision:
@@ -301,7 +305,7 @@ def _remove_leftovers(remediation: Remediation, result: StageResult, given: _Giv
         if result.facts.get("effects") is False:
             return _end(remediation, Outcome.FAILED, given, f"nothing was removed: {_why(result)}")
         return _enter(remediation, _after(remediation), given, error=_why(result))
-    return _wait(remediation, given, _words(result, remediation))
+    return _wait_unless_held_back(remediation, result, given)
 
 
 def _inspect(remediation: Remediation, result: StageResult, given: _Given) -> Decision:
@@ -319,7 +323,8 @@ def _inspect(remediation: Remediation, result: StageResult, given: _Given) -> De
     if proved.answer is Answer.YES:
         return _enter(seen, Stage.REGISTRATION, given)
     if observation and observation.complete and _nothing_happened(seen, proved, late=late):
-        return _end(seen, Outcome.FAILED, given, "nothing was removed: the device holds what it held before")
+        why = f"{remediation.held_back}; " if remediation.held_back else ""
+        return _end(seen, Outcome.FAILED, given, f"{why}nothing was removed: the device holds what it held before")
     if proved.answer is Answer.NO:
         return _end(seen, Outcome.VERIFY_FAILED, given, _against(proved.proofs, Answer.NO))
     if late and result.answer is StageAnswer.UNREACHABLE:
@@ -368,6 +373,14 @@ def _enter(remediation: Remediation, stage: Stage, given: _Given, *, error: str 
     if stage is Stage.REGISTRATION:
         return _wait(replace(entered, outcome=Outcome.AWAITING_REGISTRATION), given, _RUNNING[stage])
     return _run(entered)
+
+
+def _wait_unless_held_back(remediation: Remediation, result: StageResult, given: _Given) -> Decision:
+    """A removal that is not done may go on, unless it has been forbidden since: then it is put right instead."""
+    held_back = _held_back(remediation, given.policy)
+    if held_back:
+        return _enter(remediation, _PUTS_RIGHT[remediation.stage], given, error=held_back)
+    return _wait(remediation, given, _words(result, remediation))
 
 
 def _run(remediation: Remediation) -> Decision:
@@ -468,6 +481,11 @@ def _removed_at(result: StageResult, remediation: Remediation, given: _Given) ->
 def _silent(record: MdmDevice | None, remediation: Remediation) -> bool:
     asked = remediation.reinstall_asked_at
     return record is not None and asked is not None and (record.last_seen_at is None or record.last_seen_at < asked)
+
+
+def _held_back(remediation: Remediation, policy: RepairPolicy) -> str:
+    """Return why nothing more may be removed, "" where it may."""
+    return remediation.held_back or (_DENIED if _denied(remediation, policy) else "")
 
 
 def _denied(remediation: Remediation, policy: RepairPolicy) -> bool:
