@@ -117,13 +117,14 @@ class World:
         self.policy = RepairPolicy()
         self.site = Site()
         self.only_fault: str | None = None
+        self.names: tuple[str, ...] = ()
 
     @staticmethod
     def device(name: str, person: str = "alice") -> InventoryDevice:
         return InventoryDevice(name, host_of(name), {"ansible_host": "127.1.0.42"}, person)
 
     @staticmethod
-    def observation(name: str, **changes: object) -> Observation:
+    def observation(name: str, /, **changes: object) -> Observation:
         found = Observation(
             platform=Platform.MACOS,
             observed_at=NOW,
@@ -140,7 +141,7 @@ class World:
         return replace(found, **changes)  # type: ignore[arg-type]
 
     @staticmethod
-    def record(name: str, **changes: object) -> MdmDevice:
+    def record(name: str, /, **changes: object) -> MdmDevice:
         found = MdmDevice(
             Identity(serial(name), f"UUID-{name}".upper(), f"id-{name}"),
             name,
@@ -151,10 +152,10 @@ class World:
         )
         return replace(found, **changes)  # type: ignore[arg-type]
 
-    def see(self, name: str, **changes: object) -> None:
+    def see(self, name: str, /, **changes: object) -> None:
         self.observations[name] = self.observation(name, **changes)
 
-    def enrol(self, name: str, **changes: object) -> None:
+    def enrol(self, name: str, /, **changes: object) -> None:
         assert self.mdm is not None
         self.mdm.records[serial(name)] = self.record(name, **changes)
 
@@ -165,7 +166,16 @@ class World:
     def plan(self, now: datetime = NOW) -> Plan:
         request = PlanRequest("bob", "c" * 64, self.only_fault)
         return make_plan(
-            self.devices, self.observations, self.mdm, self.okta, self.site, self.policy, request, now, MDM_SETTINGS
+            self.devices,
+            self.observations,
+            self.mdm,
+            self.okta,
+            self.site,
+            self.policy,
+            request,
+            now,
+            MDM_SETTINGS,
+            self.names,
         )
 
     def aside(self) -> tuple[str, str]:

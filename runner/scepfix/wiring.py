@@ -185,7 +185,8 @@ def preview(
     the person who waits.
     """
     site = settings(config)
-    devices = inventory(inventory_file).devices(names, group)
+    listed = inventory(inventory_file)
+    devices = listed.devices(names, group)
     tell(f"looking at {len(devices)} device{'' if len(devices) == 1 else 's'}, nothing is changed")
     unasked = [name for name, service in _services(site).items() if service is None]
     if unasked:
@@ -203,6 +204,7 @@ def preview(
         request,
         SystemClock().now(),
         _services(site),
+        listed.names,
     )
 
 
@@ -237,9 +239,11 @@ def approve(
     """Given a verified plan and who approves it (a name, a signature file, else the login name), write it down."""
     site = settings(config)
     how = UNAUTHENTICATED if signature is None else SIGNATURE
-    if signature is not None:
-        person = SshSignatures(site.allowed_signers).signer(signed_message(plan.digest()), signature)
     with closing(store(database)) as kept:
+        if signature is not None:
+            rejections = sum(not one.approved for one in kept.approvals(plan.digest()))
+            message = signed_message(plan.digest(), rejections)
+            person = SshSignatures(site.allowed_signers).signer(message, signature)
         return approve_plan(plan, person or login_name(), how, kept, site.repair, SystemClock().now())
 
 

@@ -77,6 +77,8 @@ def command(
     found = Command(tmp_path, world, capsys)
 
     class Inventory:
+        names = frozenset({"mac-042", "mac-043"})
+
         def devices(self, names: Sequence[str], group: str | None = None) -> tuple[InventoryDevice, ...]:
             return tuple(one for one in world.devices if one.name in names or group == "all")
 
@@ -261,6 +263,21 @@ def test_two_devices_need_a_signature(command: Command, tmp_path: Path) -> None:
 
     assert command("approve", command.plan_file, "--signature", str(tmp_path / "plan.sig")) == 0
     assert "Approved by carol@x at" in command.out
+    assert command("apply", command.plan_file) == 0
+
+    # No earlier signature undoes a rejection; one that knows of it does.
+    assert command("reject", command.plan_file, "--reason", "security said no") == 0
+    assert command("approve", command.plan_file, "--signature", str(tmp_path / "plan.sig")) == 4
+    line = f"{digest} after 1 rejection"
+    assert line in command.err
+    assert command("apply", command.plan_file) == 4
+    again = subprocess.run(
+        ["sh", "-c", f"printf '%s\\n' '{line}' | ssh-keygen -Y sign -f {key} -n scepfix-plan"],
+        check=True,
+        capture_output=True,
+    )
+    (tmp_path / "again.sig").write_bytes(again.stdout)
+    assert command("approve", command.plan_file, "--signature", str(tmp_path / "again.sig")) == 0
     assert command("apply", command.plan_file) == 0
 
 

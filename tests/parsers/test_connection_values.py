@@ -108,6 +108,7 @@ def test_two_arguments_of_ssh_are_checked_one_by_one_and_quoted_again() -> None:
         "-J -oProxyCommand=x",
         "-J a;b",
         "-F relative",
+        "-F /etc/ssh/a-file-that-names-a-program",
         "-w 0:0",
         "-A",
         "-R 1:x:2",

@@ -85,7 +85,11 @@ def test_a_field_that_is_missing_is_noticed(path: tuple[str | int, ...]) -> None
     ("change", "message"),
     [
         (lambda found: found["devices"][0].update(host="mac-042; id"), "a host is not one that scepfix made"),
-        (lambda found: found["devices"][0].update(host=found["devices"][1]["host"]), "a host is there twice"),
+        (lambda found: found["devices"].append(found["devices"][0]), "a host is there twice"),
+        (
+            lambda found: found["devices"][0].update(host=found["devices"][1]["host"]),
+            "a host is not one that scepfix made",
+        ),
         (lambda found: found["devices"][0].update(connection={"ansible_host": "{{ 7*7 }}"}), "ansible_host"),
         (lambda found: found["devices"][0].update(connection={"ansible_ssh_args": "-oProxyCommand=id"}), "ansible_ssh"),
         (lambda found: found["devices"][0].update(connection=["x"]), "the plan is damaged"),

@@ -68,6 +68,10 @@ class FleetInventory:
         assert group is None
         return self.fleet.inventory_devices(names)
 
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset()
+
 
 @dataclass
 class FleetMdm:

@@ -132,6 +132,45 @@ def test_only_the_fault_that_was_asked_for_is_kept() -> None:
     assert [(one.name, one.code) for one in made.set_aside] == [("mac-2", "not-that-fault")]
 
 
+@pytest.mark.parametrize("who", ["mdm", "device"])
+def test_another_device_of_the_inventory_that_answers_at_the_address_is_set_aside(who: str) -> None:
+    """A stale address: bob's Mac answers where alice's was."""
+    world = World()
+    world.names = ("mac-042", "MAC-043")
+    if who == "mdm":
+        world.enrol("mac-042", name="mac-043")
+    else:
+        world.see("mac-042", name="mac-043")
+
+    code, reason = world.aside()
+
+    assert code == "identity-mismatch"
+    assert "another device of the inventory" in reason
+
+
+def test_another_serial_number_than_the_inventory_says_is_set_aside() -> None:
+    world = World()
+    world.devices = [replace(world.devices[0], serial_number="C02OTHER")]
+
+    assert world.aside()[0] == "identity-mismatch"
+    world.devices = [replace(world.devices[0], serial_number="c02mac042")]
+    assert len(world.plan().devices) == 1
+
+
+def test_another_name_at_the_mdm_is_said_before() -> None:
+    world = World()
+    world.enrol("mac-042", name="Alice's \x1b[31mMac")
+
+    assert "the MDM knows this device as Alice's ␛[31mMac" in world.plan().devices[0].watches[0]
+
+
+def test_keys_that_differ_in_case_are_the_same_device() -> None:
+    world = World()
+    world.enrol("mac-042", identity=Identity("c02mac042", "uuid-mac-042", "id-9"))
+
+    assert len(world.plan().devices) == 1
+
+
 @pytest.mark.parametrize(
     ("record", "code"),
     [

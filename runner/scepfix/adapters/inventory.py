@@ -71,10 +71,17 @@ class AnsibleInventory:
             reached = read_connection(name, self._variables(name))
             problems += [(name, wrong.key, wrong.message) for wrong in reached.wrong]
             shown = visible(name)
-            found.append(InventoryDevice(shown, host_of(shown), reached.connection, reached.person))
+            found.append(
+                InventoryDevice(shown, host_of(shown), reached.connection, reached.person, reached.serial_number)
+            )
         if problems:
             raise self._refused(problems)
         return tuple(found)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return every device's name, as it is shown."""
+        return frozenset(visible(name) for name in self._names)
 
     @cached_property
     def _listed(self) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class SshSignatures:
         names = [name.strip() for line in listed.stdout.splitlines() for name in line.split(",") if name.strip()]
         people = [name for name in names if self._verified(name, message, signature)]
         if not people:
-            raise _refused("it is not one of a listed key over this digest", signature_file)
+            raise _refused(f"it is not one of a listed key over '{message.decode().strip()}'", signature_file)
         if len(people) > 1 or set("*?!") & set(people[0]):
             raise _refused(
                 f"its key is listed for {visible(', '.join(people))}: it does not tell who signed", signature_file
@@ -65,7 +65,7 @@ def _refused(why: str, signature_file: str) -> RefusedError:
         "signature-refused",
         f"the signature does not count: {why}",
         where=visible(signature_file),
-        hint=f"sign the digest line itself: printf '%s\\n' DIGEST | ssh-keygen -Y sign -f KEY -n {NAMESPACE}; "
+        hint=f"sign exactly that line: printf '%s\\n' 'LINE' | ssh-keygen -Y sign -f KEY -n {NAMESPACE}; "
         "the key must be in allowed_signers, for one person, and valid today",
     )
 

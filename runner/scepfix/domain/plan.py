@@ -99,10 +99,12 @@ class PlannedDevice:
         return self.playbook not in ("report", "inspect_device", "")
 
     def covered(self) -> dict[str, Any]:
-        """Return what the digest covers of it: no evidence bytes, no clock times, no connection, no challenge."""
+        """Return what the digest covers of it: no evidence bytes, no clock times, no challenge."""
         return {
             "name": self.name,
             "identity": self.identity.as_document(),
+            # Whoever answers at another address would be believed.
+            "connection": dict(self.connection),
             "platform": self.platform.value,
             "person": self.person,
             "fault": self.fault,
@@ -118,7 +120,6 @@ class PlannedDevice:
         return {
             **self.covered(),
             "host": self.host,
-            "connection": dict(self.connection),
             "watches": list(self.watches),
             "reason": self.reason,
             "standing": self.standing,

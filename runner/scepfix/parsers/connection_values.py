@@ -74,7 +74,8 @@ _SSH_OPTIONS: Mapping[str, tuple[re.Pattern[str], ...]] = {
 }
 _SSH_FLAGS = frozenset({"-4", "-6", "-C", "-q"})
 _SSH_SWITCHES: Mapping[str, tuple[re.Pattern[str], ...]] = {
-    "-F": (re.compile("none"), _SSH_PATH),
+    # A file of ssh's settings may name a program to run.
+    "-F": (re.compile("none|/dev/null"),),
     "-J": (_JUMP,),
     "-i": (_SSH_PATH,),
     "-l": (_USER,),
@@ -88,7 +89,7 @@ _PASSWORD = re.compile(r"(?i)pass(word|wd|phrase)?$|private_key$|secret|token")
 _DECIDES = ("ansible_become", "ansible_connection", "ansible_psrp_", "ansible_ssh_", "ansible_winrm_")
 #: These change nothing of what scepfix asks of a device.
 _PASSED_OVER = frozenset({"ansible_ssh_pipelining", "ansible_ssh_transfer_method", "ansible_ssh_verbosity"})
-_OURS = ("scepfix_person", "scepfix_platform")
+_OURS = ("scepfix_person", "scepfix_platform", "scepfix_serial_number")
 _LONGEST_PERSON = 200
 
 
@@ -102,11 +103,12 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """How a device is reached, and whose it is; ``wrong`` is all that is refused."""
+    """How a device is reached, whose it is, and its serial number where said; ``wrong`` is all that is refused."""
 
     connection: Mapping[str, Value]
     person: str = ""
     wrong: tuple[Wrong, ...] = ()
+    serial_number: str = ""
 
 
 class _RefusedValueError(Exception):
@@ -134,19 +136,25 @@ def read_connection(name: str, variables: Mapping[str, object]) -> Reached:
             connection["ansible_host"] = name
         else:
             wrong.append(Wrong("ansible_host", "is missing, and the device's name is no plain host name"))
-    person = ""
-    for key, read in (("scepfix_person", _person), ("scepfix_platform", _platform)):
+    person = serial_number = ""
+    for key, read in (
+        ("scepfix_person", _person),
+        ("scepfix_platform", _platform),
+        ("scepfix_serial_number", _person),
+    ):
         if variables.get(key) is None:
             continue
         try:
             said = read(variables[key])
             if key == "scepfix_person":
                 person = said
+            elif key == "scepfix_serial_number":
+                serial_number = said
             else:
                 _set_platform(Platform(said), connection)
         except _RefusedValueError as error:
             wrong.append(Wrong(key, str(error)))
-    return Reached(connection, person, tuple(wrong))
+    return Reached(connection, person, tuple(wrong), serial_number)
 
 
 def platform_of(connection: Mapping[str, Value]) -> Platform:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from scepfix.domain.device import host_of
 from scepfix.domain.errors import InputError, RefusedError
 from scepfix.domain.inert import visible
 from scepfix.domain.plan import Plan
@@ -14,7 +14,6 @@ from scepfix.parsers.connection_values import read_connection
 
 SCHEMA = "scepfix/plan/1"
 #: What ``domain.device.host_of`` makes; anything else is no host that scepfix would ever hand to Ansible.
-_HOST = re.compile(r"dev-[0-9a-f]{12}")
 _AGAIN = "make it again with scepfix plan, and have it approved again"
 
 
@@ -61,7 +60,7 @@ def _check(plan: Plan) -> None:
     if plan.expires_at <= plan.made_at:
         raise ValueError("it expires before it was made")
     for device in plan.devices:
-        if not _HOST.fullmatch(device.host):
+        if device.host != host_of(device.name):
             raise ValueError("a host is not one that scepfix made")
         wrong = read_connection(device.name, device.connection).wrong
         if wrong:

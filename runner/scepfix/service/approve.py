@@ -66,9 +66,13 @@ def approval_needed(plan: Plan, policy: RepairPolicy) -> ApprovalNeeded:
     return ApprovalNeeded(changing, False, words)
 
 
-def signed_message(digest: str) -> bytes:
-    """Given a plan's digest, return the bytes that are signed: the digest and a line end."""
-    return f"{digest}\n".encode("ascii")
+def signed_message(digest: str, rejections: int = 0) -> bytes:
+    """Given a plan's digest and how often it was rejected, return the bytes that are signed, with their line end.
+
+    That is the digest; after a rejection also that it was rejected, so that no earlier signature undoes that.
+    """
+    after = f" after {rejections} rejection{'' if rejections == 1 else 's'}" if rejections else ""
+    return f"{digest}{after}\n".encode("ascii")
 
 
 def approve_plan(plan: Plan, person: str, how: str, store: Store, policy: RepairPolicy, now: datetime) -> Approval:
@@ -136,7 +140,8 @@ def standing_approval(
             "plan-rejected",
             f"{latest.person} rejected this plan{reason}",
             where=plan.digest(),
-            hint="make another plan, or have this one approved after all",
+            hint="make another plan, or have this one approved after all; what is signed then: "
+            f"'{signed_message(plan.digest(), sum(not one.approved for one in decisions)).decode().strip()}'",
         )
     if needed.signature and (latest.how != SIGNATURE or same_person(latest.person, plan.requester)):
         raise RefusedError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 
@@ -64,11 +64,13 @@ def make_plan(
     request: PlanRequest,
     now: datetime,
     services: Mapping[str, ServiceSettings | None] | None = None,
+    names: Collection[str] = (),
 ) -> Plan:
     """Given devices and what each said (by name), MDM and Okta to read from, settings and limits, return the plan.
 
     ``services`` are the settings of the MDM and of Okta, by ``mdm`` and ``okta``; they steer the repair, so the digest
-    covers them. Raise RefusedError (``empty-selection``) where no device is left, saying why each was set aside;
+    covers them. ``names`` are those of the whole inventory.
+    Raise RefusedError (``empty-selection``) where no device is left, saying why each was set aside;
     ScepfixError where the MDM or Okta does not answer.
     """
     aside: list[SetAside] = []
@@ -76,6 +78,10 @@ def make_plan(
     profile = mdm.profile() if mdm is not None and seen else None
     planned: list[PlannedDevice] = []
     for one in seen:
+        elsewhere = _somebody_else(one, names)
+        if elsewhere:
+            aside.append(SetAside(one.name, "identity-mismatch", elsewhere))
+            continue
         found = _planned(one, profile, okta, settings, policy, request, now, has_mdm=mdm is not None)
         if isinstance(found, SetAside):
             aside.append(found)
@@ -254,8 +260,29 @@ def _planned(
         remove=predicted.remove,
         predictions=predicted.predictions,
         one_way_steps=predicted.one_way_steps,
-        watches=predicted.watches,
+        watches=(*_other_name(seen), *predicted.watches),
     )
+
+
+def _somebody_else(seen: _Seen, names: Collection[str]) -> str:
+    """Return in words why who answered is not the device that was asked for, "" where nothing says so."""
+    said, wanted = seen.observation.identity.serial_number, seen.device.serial_number
+    if wanted and said.casefold() != wanted.casefold():
+        return (
+            f"the inventory says serial number {visible(wanted)}, and {visible(said)} answered: is its address right?"
+        )
+    others = {name.casefold() for name in names if name.casefold() != seen.name.casefold()}
+    for who, name in (("the MDM", seen.record.name if seen.record else ""), ("the device", seen.observation.name)):
+        if name.casefold() != seen.name.casefold() and visible(name).casefold() in others:
+            return f"{who} calls it {visible(name)}, which is another device of the inventory: is its address right?"
+    return ""
+
+
+def _other_name(seen: _Seen) -> tuple[str, ...]:
+    name = visible(seen.record.name) if seen.record else ""
+    if not name or name.casefold() == seen.name.casefold():
+        return ()
+    return (f"the MDM knows this device as {name}, not as {seen.name}: make sure that it is the one that is meant",)
 
 
 def _our_own_exclusion(record: MdmDevice | None) -> tuple[str, ...]:

@@ -78,10 +78,17 @@ class InventoryDevice:
     host: str
     connection: Mapping[str, str | int]
     person: str = ""
+    #: What the inventory says of it, "" where it says nothing.
+    serial_number: str = ""
 
 
 class Inventory(Protocol):
     """The admin's Ansible inventory."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every device's name, as it is shown."""
+        ...
 
     def devices(self, names: Sequence[str], group: str | None = None) -> tuple[InventoryDevice, ...]:
         """Given exact names or a group, return the devices. Raise UsageError where one is not there, or none is."""
