@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from multiprocessing.queues import Queue
@@ -27,7 +28,7 @@ from tests.plan_factory import HOSTILE, device, plan
 
 from scepfix.adapters.store.sqlite import SqliteStore, device_keys
 from scepfix.domain.device import Identity
-from scepfix.domain.errors import UsageError
+from scepfix.domain.errors import ScepfixError, UsageError
 from scepfix.domain.plan import PlannedDevice, ProofGrade
 from scepfix.domain.remediation import (
     Approval,
@@ -514,3 +515,16 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestAnyOrder = pytest.mark.slow(StoreMachine.TestCase)
 TestAnyOrder.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+
+
+def test_a_database_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path / "scepfix.db")) as store:
+        # What SQLite says of a full disk, it says of a full database too.
+        pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        large = Approval("sha256:" + "a" * 100_000, "carol", "signature", True, NOW)
+        with pytest.raises(ScepfixError, match="full") as refused:
+            store.save_approval(large)
+
+        assert refused.value.code == "database-unusable"
+        assert "disk full" in refused.value.hint

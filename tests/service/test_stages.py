@@ -321,3 +321,19 @@ def test_no_answer_says_why_and_whether_something_may_have_been_changed() -> Non
         StageAnswer.UNREACHABLE,
         "observation-cut: the answer ends early",
     )
+
+
+@pytest.mark.parametrize(
+    ("offset", "refused"), [(None, False), (300.0, False), (-300.0, False), (301.0, True), (-900.0, True)]
+)
+def test_a_clock_that_is_far_off_is_refused(offset: float | None, refused: bool) -> None:
+    assert codes(seen(*stored(OLD), clock_offset_seconds=offset)) == (["clock-wrong"] if refused else [])
+
+
+def test_a_device_that_was_seen_excluded_and_is_not_is_not_excluded_again() -> None:
+    put_back = replace(DEVICE, removal_asked_at=NOW, seen_excluded=True)
+
+    assert stages.to_exclude(DEVICE, RECORD)
+    assert not stages.to_exclude(put_back, RECORD)
+    answer = stages.uninstall(put_back, RECORD)
+    assert (answer.answer, "put the device back" in answer.waiting_for) == (StageAnswer.FAILED, True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import click
 
 from scepfix import wiring
@@ -9,7 +13,7 @@ from scepfix.cli.context import Shared, shared_options
 from scepfix.cli.plan import write_pages
 from scepfix.cli.progress import ProgressLines
 from scepfix.cli.remediation_report import as_document, as_text
-from scepfix.domain.errors import Exit, ScepfixError
+from scepfix.domain.errors import Exit, RefusedError, ScepfixError, UsageError
 from scepfix.domain.inert import visible
 from scepfix.domain.plan import Plan
 from scepfix.service.apply import exit_code
@@ -47,10 +51,45 @@ def apply(shared: Shared, plan_file: str, html: str | None, markdown: str | None
     return run_plan(shared, plan, plan_file, html, markdown)
 
 
+@contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """A request to end (a closed terminal, a shutdown) is answered like Ctrl-C: with how to go on."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _way_back(shared: Shared) -> str:
+    return f"a device may be without its profile meanwhile: {visible(shared.command('rescue'))} puts everybody back"
+
+
 def run_plan(shared: Shared, plan: Plan, plan_file: str, html: str | None = None, markdown: str | None = None) -> Exit:
     """Given an approved plan and the file it is in, run it, print what came of it and return the exit code."""
     try:
-        plan, remediations = wiring.apply(plan, shared.config, shared.database, ProgressLines(shared.tell), shared.tell)
+        with _ended_like_ctrl_c():
+            plan, remediations = wiring.apply(
+                plan, shared.config, shared.database, ProgressLines(shared.tell), shared.tell
+            )
+    except (RefusedError, UsageError):
+        raise
+    except ScepfixError as error:
+        raise ScepfixError(
+            error.code, error.message, where=error.where, hint=f"{error.hint}; {_way_back(shared)}"
+        ) from error
+    except OSError as error:
+        raise ScepfixError(
+            "state-folder",
+            f"scepfix cannot write down what it does: {visible(error.strerror or str(error))}",
+            where=visible(str(error.filename or "")),
+            hint=f"is the disk full? The same command goes on once there is space; {_way_back(shared)}",
+        ) from error
     except KeyboardInterrupt as interrupt:
         raise InterruptedRunError(
             "interrupted",

@@ -85,7 +85,9 @@ def _agreed(shared: Shared, digest: str, device: str, inventory: str) -> bool:
             where=digest,
             hint=visible(shared.command("fix", device, "-i", inventory, "--approve", digest)),
         )
-    answer: str = click.prompt(click.style("Run it? Type yes", bold=True), default="no", show_default=False, err=True)
+    question = "Run it? Type yes"
+    styled = click.style(question, bold=True) if shared.wants_color(sys.stderr) else question
+    answer: str = click.prompt(styled, default="no", show_default=False, err=True)
     return answer.strip().lower() == "yes"
 
 

@@ -123,7 +123,7 @@ def _run(arguments: list[str], shared: Shared) -> Exit | int:
         return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
         shared.print_error(
-            ScepfixError("interrupted", "interrupted; nothing was changed", hint="run the same command again")
+            ScepfixError("interrupted", "interrupted; this command changed nothing", hint="run the same command again")
         )
         return Exit.INTERRUPTED
     except Exception as error:

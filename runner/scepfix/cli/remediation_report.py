@@ -21,7 +21,7 @@ _MEANS = {
     Outcome.NEEDS_ADMIN: "a person has something to do first; nothing was changed",
     Outcome.VERIFY_FAILED: "the profile is back, and no new certificate is proved",
     Outcome.FAILED: "it failed, and nothing was removed",
-    Outcome.STRANDED: "the profile was removed and has not come back yet: call the person; scepfix goes on asking",
+    Outcome.STRANDED: "the profile was removed and has not come back yet: call the person, and run this again",
     Outcome.UNREACHABLE: "the device could not be reached; nothing was removed",
     Outcome.SILENT: "the device did not answer in time",
     Outcome.REJECTED: "somebody rejected it",

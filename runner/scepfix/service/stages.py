@@ -25,6 +25,8 @@ from scepfix.rules.certificate import Verdict, is_marked_leaf, judge
 _NETWORK_PAYLOADS = ("com.apple.wifi.", "com.apple.vpn.", "com.apple.globalethernet.", "ethernet")
 _LEFTOVERS = "remove_leftover_certificates"
 _INSTALL = "install_scep_profile"
+#: Further off, and a device takes a new certificate for one that is not valid yet, or no longer (faults.yml).
+_CLOCK_SECONDS = 300
 #: What a playbook that moves nothing away need not be refused for.
 _NOT_FOR = {
     _INSTALL: frozenset({"never-issued", "bundled", "referred-by", "channel-needs-certificate"}),
@@ -118,6 +120,13 @@ def refusals(
                 "keychain-unreadable",
                 "the computer's certificates could not be listed whole, so nobody could tell what is gone"
                 + _because(observation.problems),
+            )
+        )
+    offset = observation.clock_offset_seconds
+    if offset is not None and abs(offset) > _CLOCK_SECONDS:
+        found.append(
+            Refusal(
+                "clock-wrong", f"the device's clock is off by {offset:.0f} seconds: no new certificate would be valid"
             )
         )
     return tuple(one for one in found if one.code not in _NOT_FOR.get(playbook, frozenset()))

@@ -416,7 +416,7 @@ def _end(remediation: Remediation, outcome: Outcome, given: _Given, error: str =
 def _stranded(remediation: Remediation, given: _Given) -> Remediation:
     """The profile is away and does not come back: a person is called, and asking goes on."""
     minutes = given.policy.reinstall_minutes
-    error = f"the profile was not seen to come back within {minutes} minutes; a person is needed; asking goes on"
+    error = f"the profile was not seen to come back within {minutes} minutes; a person is needed; apply asks again"
     return replace(remediation, outcome=Outcome.STRANDED, error=error)
 
 

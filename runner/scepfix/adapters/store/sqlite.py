@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scepfix.domain.device import Identity
-from scepfix.domain.errors import UsageError
+from scepfix.domain.errors import ScepfixError, UsageError
 from scepfix.domain.inert import visible
 from scepfix.domain.moment import parse_rfc3339, rfc3339
 from scepfix.domain.plan import Plan
@@ -109,13 +109,23 @@ class SqliteStore:
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
         """Yield ``execute`` inside one transaction that holds the write lock from its start."""
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
-            yield self._connection.execute
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection.execute
+            except BaseException:
+                # SQLite may have rolled back by itself, on a full disk for one.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise ScepfixError(
+                "database-unusable",
+                f"the database cannot be written: {visible(str(error))}",
+                where=visible(str(self._file)),
+                hint="is the disk full? The same command goes on once there is space",
+            ) from error
 
     def save_plan(self, plan: Plan) -> None:
         """Keep the plan; one with the same digest is replaced: it is the same change, planned again."""
