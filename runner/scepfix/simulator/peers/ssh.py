@@ -23,6 +23,7 @@ from scepfix.simulator.world import World
 
 Process = asyncssh.SSHServerProcess[bytes]
 _CHUNK_BYTES = 64 * 1024
+_LAST_WORDS_SECONDS = 0.1
 _FIRST_PORT, _LAST_PORT, _TRIES = 20000, 45000, 50
 
 
@@ -128,30 +129,32 @@ async def _on_pipes(process: Process, login: str, environment: Mapping[str, str]
             await asyncio.wait_for(child.stdin.wait_closed(), 1.0)
 
 
-class _Screen(asyncio.StreamReaderProtocol):
-    """Reads a terminal: where its other side is closed it gives an error, after which a stream would keep back what
-    was not read yet. For a terminal that is its end."""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(None)
-
-
 async def _on_terminal(process: Process, login: str, environment: Mapping[str, str]) -> int:
     """As sshd does for ``ssh -tt``: one stream for both outputs, and line ends as a terminal has them."""
     master, slave = pty.openpty()
     child = await asyncio.create_subprocess_exec(
         "/bin/sh", login, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
     )
-    os.close(slave)
     shown = asyncio.StreamReader()
     with os.fdopen(os.dup(master), "wb", buffering=0) as typed, os.fdopen(master, "rb", buffering=0) as screen:
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: _Screen(shown), screen)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(shown), screen
+        )
         feeding = asyncio.create_task(_type(process, typed))
+        carrying = asyncio.create_task(_carry(shown, process.stdout))
         try:
-            await _carry(shown, process.stdout)
-            return await child.wait()
+            code = await child.wait()
+            # A terminal whose other side is closed may forget what was not read yet, so that side is kept open until
+            # nothing more comes.
+            await asyncio.sleep(_LAST_WORDS_SECONDS)
+            transport.close()
+            shown.feed_eof()
+            await carrying
+            return code
         finally:
+            os.close(slave)
             feeding.cancel()
+            carrying.cancel()
             transport.close()
             if child.returncode is None:
                 child.kill()
