@@ -308,7 +308,9 @@ def test_every_outcome_and_stage_is_explained_and_no_other() -> None:
 
 def test_every_code_of_a_device_that_is_set_aside_is_explained() -> None:
     text = section(page("command-line.md"), "scepfix plan")
-    source = "".join((PACKAGE / "service" / name).read_text("utf-8") for name in ("plan.py", "stages.py", "observe.py"))
+    source = "".join(
+        (PACKAGE / "service" / name).read_text("utf-8") for name in ("plan.py", "refusals.py", "observe.py")
+    )
     codes = set(re.findall(r'(?:SetAside\(\s*name, |Refusal\(\s*|NotObserved\()"([a-z-]+)"', source))
 
     assert {"ambiguous", "bundled", "garbage"} <= codes

@@ -24,7 +24,8 @@ from tests.workflow.repair_factory import (
 from scepfix.domain.device import InstalledProfile, Observation
 from scepfix.domain.mdm import ManagedProfile
 from scepfix.domain.plan import KnownCertificate, PlannedDevice, Sureness
-from scepfix.workflow.certificates import holding
+from scepfix.service import stages
+from scepfix.workflow.certificates import holding, in_the_way
 from scepfix.workflow.predict import Predicted, actual_of, predict
 
 PROFILE = ManagedProfile("com.example.scep", payload_types=("com.apple.security.scep",))
@@ -188,3 +189,13 @@ def test_what_was_not_seen_is_not_said() -> None:
 def test_nothing_that_depends_on_a_person_or_on_others_is_called_certain() -> None:
     sureness = {one.what: one.sureness for one in predicted().predictions}
     assert [what for what, sure in sureness.items() if sure is Sureness.CERTAIN] == ["other-certificates"]
+
+
+def test_what_is_newer_than_the_usable_one_is_no_leftover() -> None:
+    """A renewal that is not valid yet, say: by hand and in a plan the same are named for deletion."""
+    older, usable, newer = issued(START - 99 * DAY), issued(START - 9 * DAY), issued(START + 2 * DAY, number=8)
+
+    named = in_the_way(holding(observation(older, usable, newer)).marked, START)
+
+    assert named == (read(older).sha256,)
+    assert stages.leftovers(observation(older, usable, newer), START) == named

@@ -21,7 +21,7 @@ from scepfix.service.diagnose import diagnose_evidence
 from scepfix.service.observe import NotObserved
 from scepfix.service.observed_evidence import evidence_of_mdm, evidence_of_observation
 from scepfix.service.ports import InventoryDevice, Mdm, Okta, Settings
-from scepfix.service.stages import refusals
+from scepfix.service.refusals import refusals
 from scepfix.workflow.certificates import holding
 from scepfix.workflow.predict import predict
 

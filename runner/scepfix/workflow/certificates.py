@@ -26,6 +26,11 @@ class Held:
         """Could Device Access use it at that aware moment, as far as the store says?"""
         return judge(self.certificate, at, private_key=self.stored.private_key).verdict is Verdict.USABLE
 
+    def known(self) -> KnownCertificate:
+        """Return what a plan remembers of it."""
+        one = self.certificate
+        return KnownCertificate(one.sha256, one.serial_number, one.public_key_sha256)
+
 
 @dataclass(frozen=True, slots=True)
 class Holding:
@@ -62,6 +67,26 @@ def leftovers(before: Sequence[KnownCertificate], held: Holding) -> tuple[str, .
     """Return the SHA-256 of those certificates of before that the computer's store still holds, sorted."""
     known = {one.sha256 for one in before}
     return tuple(sorted(one.certificate.sha256 for one in held.marked if one.certificate.sha256 in known))
+
+
+def in_the_way(held: Sequence[Held], at: datetime) -> tuple[str, ...]:
+    """Return the SHA-256 of those older than the newest usable one that still have a key, or that something points to.
+
+    None where no usable one would be left. A certificate without its key harms nobody; a newer one is no leftover.
+    """
+    usable = [one for one in held if one.usable(at)]
+    if not usable:
+        return ()
+    kept = max(usable, key=lambda one: one.certificate.not_before)
+    return tuple(
+        sorted(
+            one.certificate.sha256
+            for one in held
+            if one is not kept
+            and one.certificate.not_before <= kept.certificate.not_before
+            and (one.stored.private_key or one.stored.identity_preference)
+        )
+    )
 
 
 def another_device(planned: Identity, seen: Identity) -> str:

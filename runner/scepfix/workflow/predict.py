@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from scepfix.domain.device import Observation
 from scepfix.domain.mdm import ManagedProfile, MdmDevice
 from scepfix.domain.plan import KnownCertificate, PlannedDevice, Prediction, Sureness
 from scepfix.domain.policy import RepairPolicy
-from scepfix.workflow.certificates import Held, holding
+from scepfix.workflow.certificates import Held, holding, in_the_way
 
 REINSTALL, INSTALL, LEFTOVERS = "reinstall_scep_profile", "install_scep_profile", "remove_leftover_certificates"
 #: Payloads of single sign-on extensions. Okta's Desktop Password Sync (Platform SSO) uses the certificate of Device
@@ -48,7 +47,7 @@ def predict(
         return Predicted(())
     held = holding(observation).marked
     before = _known(held)
-    remove = _to_remove(held, observation.observed_at) if playbook == LEFTOVERS else ()
+    remove = in_the_way(held, observation.observed_at) if playbook == LEFTOVERS else ()
     now = {
         **_seen(observation, before, remove if playbook == LEFTOVERS else None),
         **_scope(mdm),
@@ -135,24 +134,6 @@ def _after(
         ("mdm-scope", "in scope", Sureness.ASSUMED),
         *common,
     ]
-
-
-def _to_remove(held: Sequence[Held], at: datetime) -> tuple[str, ...]:
-    """Return the SHA-256 of all but the newest usable one that still have a key, or that something points to.
-
-    None where no usable one would be left. A certificate without its key harms nobody.
-    """
-    usable = [one for one in held if one.usable(at)]
-    if not usable:
-        return ()
-    kept = max(usable, key=lambda one: one.certificate.not_before)
-    return tuple(
-        sorted(
-            one.certificate.sha256
-            for one in held
-            if one is not kept and (one.stored.private_key or one.stored.identity_preference)
-        )
-    )
 
 
 def _one_way_steps(playbook: str, before: Sequence[KnownCertificate], remove: Sequence[str]) -> tuple[str, ...]:
