@@ -30,6 +30,7 @@ from scepfix.parsers.macos_observation import parse_macos_observation
 from scepfix.parsers.windows_observation import parse_windows_observation
 from scepfix.parsers.x509 import read_certificate
 from scepfix.rules.certificate import judge
+from scepfix.service.file_evidence import breaks_on_device
 from scepfix.service.stages import marked
 
 #: A stock Mac's folders, behind what is there: a shell that ssh starts may have less.
@@ -125,7 +126,7 @@ class StageAction(ActionBase):
         nonce = secrets.token_hex(16)
         sent = datetime.now(UTC)
         said = self.sh(f"nonce={nonce}\n{_script('observe_macos.sh')}")
-        return parse_macos_observation(said, nonce, sent, datetime.now(UTC))
+        return parse_macos_observation(said, nonce, sent, datetime.now(UTC), breaks_on_device)
 
     def _windows(self) -> Observation:
         sent = datetime.now(UTC)

@@ -31,8 +31,8 @@ from scepfix.simulator.scenarios import SCENARIOS
 from scepfix.simulator.world import MacSpec, World
 
 DER = Encoding.DER
-#: scenario -> the fault that the product names, from device, MDM and Okta together; None is healthy. One reading shows
-#: no profile settings: those of ``misconfigured`` are for `scepfix profile check`.
+#: scenario -> the fault that the product names, from device, MDM and Okta together; None is healthy. Read in
+#: process, a device shows no profile settings: ``misconfigured`` is tried over SSH (tests/cli/test_diagnose_device.py).
 FAULTS: dict[str, str | None] = {
     "healthy": None,
     "deleted": "device-deleted",

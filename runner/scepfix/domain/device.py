@@ -73,12 +73,17 @@ class StoredCertificate:
 
 @dataclass(frozen=True, slots=True)
 class InstalledProfile:
-    """One configuration profile on a device. ``installed_at`` None where it was not said."""
+    """One configuration profile on a device.
+
+    ``installed_at`` None where it was not said; ``breaks`` are the codes of what in its SCEP settings breaks Device
+    Access, None where nobody judged them.
+    """
 
     identifier: str
     payload_types: tuple[str, ...] = ()
     installed_at: datetime | None = None
     scope: str = "system"
+    breaks: tuple[str, ...] | None = None
 
     @property
     def is_scep(self) -> bool:
@@ -90,15 +95,18 @@ class InstalledProfile:
             "payload_types": list(self.payload_types),
             "installed_at": rfc3339(self.installed_at),
             "scope": self.scope,
+            "breaks": None if self.breaks is None else list(self.breaks),
         }
 
     @classmethod
     def from_document(cls, found: Mapping[str, Any]) -> InstalledProfile:
+        breaks = found["breaks"]
         return cls(
             str(found["identifier"]),
             tuple(map(str, found["payload_types"])),
             parse_rfc3339(found["installed_at"]),
             str(found["scope"]),
+            None if breaks is None else tuple(map(str, breaks)),
         )
 
 

@@ -19,8 +19,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from scepfix.domain.certificate import CertificateFile, FoundCertificate, issued_by_okta
@@ -28,6 +28,7 @@ from scepfix.domain.device import Identity, InstalledProfile, Observation, Store
 from scepfix.domain.errors import InputError
 from scepfix.domain.inert import visible
 from scepfix.domain.platform import Platform
+from scepfix.domain.scep_profile import ProfileDocument
 from scepfix.parsers.apple_payload import text
 from scepfix.parsers.certificates import parse_certificates
 from scepfix.parsers.plist_bytes import read_plist
@@ -65,9 +66,15 @@ class _Section:
         return self.output.decode("utf-8", "replace")
 
 
-def parse_macos_observation(data: bytes, nonce: str, sent_at: datetime, received_at: datetime) -> Observation:
-    """Given what the script printed, the nonce it was given, and the controller's aware times around the look, return
-    the observation.
+#: Says of profiles, as a device lists them, what in their SCEP settings breaks Device Access, as codes.
+Judge = Callable[[ProfileDocument], tuple[str, ...]]
+
+
+def parse_macos_observation(
+    data: bytes, nonce: str, sent_at: datetime, received_at: datetime, judge: Judge | None = None
+) -> Observation:
+    """Given what the script printed, the nonce it was given, the controller's aware times around the look, and who
+    judges the settings of SCEP profiles (None: nobody does), return the observation.
 
     Raise InputError where the answer is cut, has other sections than the script prints, or is far too large. What one
     command could not say is a problem in the observation; only a whole listing of the System keychain is ``complete``.
@@ -90,7 +97,7 @@ def parse_macos_observation(data: bytes, nonce: str, sent_at: datetime, received
         clock_offset_seconds=clock_offset_seconds(one["clock"].text, sent_at, received_at, problems),
         complete=complete,
         certificates=tuple(certificates),
-        profiles=_profiles(one["profiles"], one["user"].text.strip() == "yes", problems),
+        profiles=_profiles(one["profiles"], one["user"].text.strip() == "yes", problems, judge),
         enrolled=_enrolled(one["enrollment"].text),
         daemon_present=_daemon(one["files"]),
         okta_verify_version=_line(one["okta-verify"].text) if one["okta-verify"].exit_code == 0 else "",
@@ -221,7 +228,9 @@ def _system(said: str) -> tuple[str, str]:
     return _line(values.get("ProductVersion", "")), _line(values.get("BuildVersion", ""))
 
 
-def _profiles(section: _Section, as_root: bool, problems: list[str]) -> tuple[InstalledProfile, ...] | None:
+def _profiles(
+    section: _Section, as_root: bool, problems: list[str], judge: Judge | None
+) -> tuple[InstalledProfile, ...] | None:
     if not as_root:
         problems.append("the computer's profiles are told to root only")
         return None
@@ -244,6 +253,7 @@ def _profiles(section: _Section, as_root: bool, problems: list[str]) -> tuple[In
             payload_types=types.get(profile.path, ()),
             installed_at=profile.installed_at,
             scope="system" if profile.user is None else "user",
+            breaks=judge(replace(document, profiles=(profile,))) if judge and profile.scep_payloads else None,
         )
         for profile in document.profiles
     )

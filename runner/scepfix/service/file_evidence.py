@@ -10,7 +10,7 @@ from scepfix.domain.certificate import Certificate, CertificateFile, FoundCertif
 from scepfix.domain.evidence import Evidence, Fact, Witness
 from scepfix.domain.inert import visible
 from scepfix.domain.moment import rfc3339
-from scepfix.domain.scep_profile import MDM_TYPE, ProfileFormat, ScepProfile, Scope
+from scepfix.domain.scep_profile import MDM_TYPE, ProfileDocument, ProfileFormat, ScepProfile, Scope
 from scepfix.parsers.certificate_bundle import looks_like_der
 from scepfix.parsers.certificates import parse_certificates
 from scepfix.parsers.encoding import detect
@@ -149,6 +149,11 @@ def profile_evidence(data: bytes, source: str, sha256: str, witness: Witness) ->
     facts: dict[str, Fact] = {"codes": list(codes), "identifier": visible(identifier)}
     evidence.append(Evidence(witness, source, says, sha256=sha256, facts=facts))
     return evidence, notes, f"{document.format.value} profile"
+
+
+def breaks_on_device(document: ProfileDocument) -> tuple[str, ...]:
+    """Given profiles as a device lists them, return the codes of what in their SCEP settings breaks Device Access."""
+    return tuple(sorted({finding.code for finding in judge_profile(document).breaks} - _NOT_ON_A_DEVICE))
 
 
 def _is_of_the_mdm(profile: ScepProfile) -> bool:

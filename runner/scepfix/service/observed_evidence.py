@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from scepfix.domain.certificate import Certificate, FoundCertificate, in_device_store, issued_by_okta
 from scepfix.domain.device import InstalledProfile, Observation, StoredCertificate
 from scepfix.domain.errors import InputError
-from scepfix.domain.evidence import Evidence, Fact, Witness
+from scepfix.domain.evidence import Evidence, Fact, Scalar, Witness
 from scepfix.domain.fault import Signature
 from scepfix.domain.inert import visible
 from scepfix.domain.mdm import ManagedProfile, MdmDevice
@@ -203,6 +203,12 @@ def _profiles(observation: Observation, identifier: str) -> Iterator[Evidence]:
             "installed_at": rfc3339(one.installed_at),
         }
         yield Evidence(Witness.DEVICE, source, "profile.installed", facts=facts)
+    judged = [one for one in ours if one.breaks is not None]
+    # Of several profiles nobody can tell which one counts.
+    if len(judged) == 1 and judged[0].breaks is not None:
+        codes: list[Scalar] = [visible(code) for code in judged[0].breaks]
+        found: dict[str, Fact] = {"codes": codes, "identifier": visible(judged[0].identifier)}
+        yield Evidence(Witness.DEVICE, source, "profile.breaks" if codes else "profile.ok", facts=found)
     if not ours:
         named: dict[str, Fact] = {"identifier": visible(identifier)} if identifier else {}
         yield Evidence(Witness.DEVICE, source, "profile.none", facts=named)
