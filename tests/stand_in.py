@@ -232,6 +232,9 @@ class RunnerAtOnce:
     def wait(self, folder: Path, timeout_seconds: float) -> bool:
         return True
 
+    def forget_look(self, folder: Path) -> None:
+        self._real.forget_look(folder)
+
     def results(self, folder: Path, hosts: Sequence[str], stage: Stage | None) -> Mapping[str, StageResult]:
         return self._real.results(folder, hosts, stage)
 

@@ -284,3 +284,14 @@ def test_report_devices_are_told_and_not_touched(tmp_path: Path) -> None:
     assert done.outcome is Outcome.NEEDS_ADMIN
     assert setup.runner.begun == []
     setup.close()
+
+
+def test_the_folders_of_looks_that_found_nothing_do_not_pile_up(one: Setup) -> None:
+    one.world.tell("mac-001", "removal-silent", "yes", one.clock.now())
+
+    one.advance()
+
+    looks = [stage for stage in one.stages() if stage == "uninstall"]
+    assert len(looks) > 20
+    left = [path.name.rsplit("-", 1)[0] for path in one.hands.runs.iterdir()]
+    assert left.count("uninstall") < 3, "the one that asked for the removal stays, and what was no mere look"

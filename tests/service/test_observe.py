@@ -40,6 +40,9 @@ class StandInRunner:
     def wait(self, folder: Path, timeout_seconds: float) -> bool:
         return not self.alive(folder)
 
+    def forget_look(self, folder: Path) -> None:
+        raise AssertionError("a look is forgotten by whoever asked for it")
+
     def results(self, folder: Path, hosts: Sequence[str], stage: Stage | None) -> Mapping[str, StageResult]:
         assert stage is None
         assert set(hosts) == set(self.requests[folder].devices)

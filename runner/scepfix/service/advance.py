@@ -255,6 +255,9 @@ class _Engine:
         decisions = [self._decision(one, Answered(results[one.id])) for one in members]
         changed = _changed(members, decisions)
         self._store.finish(intent.id, results, changed, self._clock.now(), self._intents(decisions))
+        if all(one.answer is StageAnswer.NOT_YET for one in results.values()):
+            # A look that found nothing new: there is one a quarter of a minute, and all it said is in the store.
+            self._runner.forget_look(self._folder(intent))
         self._tell(Doing.CHANGED, changed)
 
     def _members(self, intent: Intent) -> list[Remediation]:

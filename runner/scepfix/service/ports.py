@@ -176,6 +176,10 @@ class PlaybookRunner(Protocol):
         """Wait for the run's end; True when it ended."""
         ...
 
+    def forget_look(self, folder: Path) -> None:
+        """Remove the folder of a run that has ended, unless a call that changes something is written down in it."""
+        ...
+
     def results(self, folder: Path, hosts: Sequence[str], stage: Stage | None) -> Mapping[str, StageResult]:
         """Return what each host answered; ``unknown`` for all whose events do not show a whole run (never raises)."""
         ...

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -115,6 +116,11 @@ class AnsibleRunner:
         end_run(folder)
         with contextlib.suppress(ScepfixError):
             self.wait(folder, _STOP_SECONDS)
+
+    def forget_look(self, folder: Path) -> None:
+        """Remove the folder of a run that has ended, unless a call that changes something is written down in it."""
+        if not _effects(RunFolder(folder)):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def started(self, folder: Path) -> bool:
         """Was a run ever begun in that folder?"""
