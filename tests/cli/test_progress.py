@@ -9,6 +9,7 @@ from tests.evidence_factory import NOW
 from tests.plan_factory import HOSTILE, device, remediation
 
 from scepfix.cli.progress import ProgressLines
+from scepfix.domain.policy import RepairPolicy
 from scepfix.domain.remediation import Outcome, Remediation, Stage
 from scepfix.service.advance import Doing, Progress
 
@@ -20,7 +21,7 @@ def waiting(name: str, **changes: object) -> Remediation:
 
 def said(*progress: Progress) -> list[str]:
     lines: list[str] = []
-    tell = ProgressLines(lines.append)
+    tell = ProgressLines(lines.append, RepairPolicy())
     for one in progress:
         tell(one)
     return lines
@@ -30,7 +31,8 @@ def test_a_wait_says_for_what_how_long_and_what_next() -> None:
     at = NOW + timedelta(minutes=3)
 
     assert said(Progress(Doing.WAITING, (waiting("mac-1"),), at, at + timedelta(seconds=15))) == [
-        "09:03:00Z mac-1: waiting: reinstall: the profile (for 3 min, next look in 15 s)"
+        "09:03:00Z mac-1: waiting: reinstall: the profile (for 3 min, next look in 15 s, until 11:00Z at the latest, "
+        "then a person is called, and asking goes on)"
     ]
 
 

@@ -75,7 +75,11 @@ def run_plan(shared: Shared, plan: Plan, plan_file: str, html: str | None = None
     try:
         with _ended_like_ctrl_c():
             plan, remediations = wiring.apply(
-                plan, shared.config, shared.database, ProgressLines(shared.tell), shared.tell
+                plan,
+                shared.config,
+                shared.database,
+                ProgressLines(shared.tell, wiring.settings(shared.config).repair),
+                shared.tell,
             )
     except (RefusedError, UsageError):
         raise
