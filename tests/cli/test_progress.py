@@ -31,8 +31,10 @@ def test_a_wait_says_for_what_how_long_and_what_next() -> None:
     at = NOW + timedelta(minutes=3)
 
     assert said(Progress(Doing.WAITING, (waiting("mac-1"),), at, at + timedelta(seconds=15))) == [
-        "09:03:00Z mac-1: waiting: reinstall: the profile (for 3 min, next look in 15 s, until 11:00Z at the latest, "
-        "then a person is called, and asking goes on)"
+        (
+            "09:03:00Z mac-1: waiting: reinstall: the profile (for 3 min, next look in 15 s, "
+            "until 11:00Z at the latest, then a person is called, and asking goes on)"
+        )
     ]
 
 
