@@ -8,7 +8,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -68,10 +68,11 @@ class SqliteStore:
         self._file = file
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Made here, not by SQLite: with its mode from the first byte on, whatever the umask is.
-            os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-            self._connection = sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)
-            self._prepare()
+            # One process at a time: SQLite does not wait where two change a new file to WAL at once, it says "locked".
+            with self._lock("opening", fcntl.LOCK_EX):
+                _make(file)
+                self._connection = sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)
+                self._prepare()
         except (OSError, sqlite3.Error) as error:
             raise UsageError(
                 "database-unusable",
@@ -244,17 +245,32 @@ class SqliteStore:
         The lock belongs to an open file beside the database, so the system drops it when the process dies. A child
         that is just being made has it too, until it has become another program.
         """
+        with self._lock(name, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
+            yield held
+
+    @contextmanager
+    def _lock(self, name: str, how: int) -> Iterator[bool]:
         file = self._file.with_name(f"{self._file.name}.{re.sub(r'[^A-Za-z0-9._-]', '_', name)}.lock")
         handle = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, how)
                 held = True
             except BlockingIOError:
                 held = False
             yield held
         finally:
             os.close(handle)
+
+
+def _make(file: Path) -> None:
+    """Make the file where it is not there: by us, not by SQLite, with its mode from the first byte on.
+
+    One that is there is not opened: closing it would drop the locks that this process has on it through SQLite
+    (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
 
 def _write(run: Any, changed: Sequence[Remediation], intents: Sequence[Intent]) -> None:
