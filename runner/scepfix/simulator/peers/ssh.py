@@ -11,6 +11,7 @@ import errno
 import os
 import pty
 import random
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import RawIOBase
@@ -23,7 +24,6 @@ from scepfix.simulator.world import World
 
 Process = asyncssh.SSHServerProcess[bytes]
 _CHUNK_BYTES = 64 * 1024
-_LAST_WORDS_SECONDS = 0.1
 _FIRST_PORT, _LAST_PORT, _TRIES = 20000, 45000, 50
 
 
@@ -141,14 +141,13 @@ async def _on_terminal(process: Process, login: str, environment: Mapping[str, s
             lambda: asyncio.StreamReaderProtocol(shown), screen
         )
         feeding = asyncio.create_task(_type(process, typed))
-        carrying = asyncio.create_task(_carry(shown, process.stdout))
+        # A terminal whose other side is closed may forget what was not read yet. So that side stays open, and what the
+        # command said last has come when a mark that was written behind it comes.
+        mark = secrets.token_hex(16).encode("ascii")
+        carrying = asyncio.create_task(_carry_until(mark, shown, process.stdout))
         try:
             code = await child.wait()
-            # A terminal whose other side is closed may forget what was not read yet, so that side is kept open until
-            # nothing more comes.
-            await asyncio.sleep(_LAST_WORDS_SECONDS)
-            transport.close()
-            shown.feed_eof()
+            await asyncio.to_thread(os.write, slave, mark)
             await carrying
             return code
         finally:
@@ -184,6 +183,21 @@ async def _read(process: Process) -> bytes:
             continue
         except (asyncssh.BreakReceived, asyncssh.SignalReceived):
             return b""
+
+
+async def _carry_until(mark: bytes, source: asyncio.StreamReader, target: asyncssh.SSHWriter[bytes]) -> None:
+    held = b""
+    while data := await source.read(_CHUNK_BYTES):
+        held += data
+        before, found, _ = held.partition(mark)
+        # The mark may come in pieces: what may be its beginning waits for what follows.
+        begun = next((size for size in range(len(mark) - 1, 0, -1) if held.endswith(mark[:size])), 0)
+        sure = before if found else held[: len(held) - begun]
+        target.write(sure)
+        await target.drain()
+        if found:
+            return
+        held = held[len(sure) :]
 
 
 async def _carry(source: asyncio.StreamReader, target: asyncssh.SSHWriter[bytes]) -> None:
