@@ -96,7 +96,8 @@ def _runner(world: World, macs: Mapping[str, Mac]) -> Callable[[Process], object
             process.get_extra_info("connection").abort()
             return
         told = {"SCEPFIX_MAC": str(mac.folder), "SSH_ORIGINAL_COMMAND": process.command or ""}
-        run_it = _on_terminal if process.term_type else _on_pipes
+        # A client without TERM asks for a terminal of the type "".
+        run_it = _on_pipes if process.term_type is None else _on_terminal
         try:
             code = await run_it(process, login, {**environment, **told})
         except (asyncssh.Error, OSError):
