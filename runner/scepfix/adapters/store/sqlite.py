@@ -174,9 +174,9 @@ class SqliteStore:
     def remediations(self, digest: str | None = None, *, only_open: bool = False) -> tuple[Remediation, ...]:
         """Return the remediations of one plan, or of all, in the order in which they were begun."""
         rows = self._connection.execute(
-            "SELECT document FROM remediation WHERE (?1 IS NULL OR plan_digest = ?1) AND (open OR NOT ?2)"
-            " ORDER BY rowid",
-            (digest, only_open),
+            "SELECT document FROM remediation"
+            " WHERE (:digest IS NULL OR plan_digest = :digest) AND (open OR NOT :only_open) ORDER BY rowid",
+            {"digest": digest, "only_open": only_open},
         )
         return tuple(_remediation(document) for (document,) in rows)
 
