@@ -58,6 +58,10 @@ bench-logs: $(READY) ## Measure log reading against sha256sum and grep
 bench-device: $(READY) ## Measure looking at devices against ssh, a playbook and pyinfra (openssh-server; half an hour)
 	$(BIN)/python -m tests.benchmarks.device
 
+.PHONY: bench-mdm
+bench-mdm: $(READY) ## Measure what repairing 100 and 1,000 devices costs the MDM, with and without a 429 storm
+	$(BIN)/python -m tests.benchmarks.mdm
+
 .PHONY: peers
 peers: ## Install the programs that tests compare with (root; Debian)
 	@.ci/peers.sh

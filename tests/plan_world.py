@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NoReturn
@@ -11,15 +11,16 @@ import pytest
 from tests.certificate_factory import make
 from tests.evidence_factory import NOW, catalogue, okta
 
+from scepfix.domain.check import Check
 from scepfix.domain.device import Identity, InstalledProfile, Observation, StoredCertificate, host_of
 from scepfix.domain.errors import RefusedError
 from scepfix.domain.evidence import Evidence, Witness
 from scepfix.domain.fault import Catalogue
-from scepfix.domain.mdm import ManagedProfile, MdmDevice
+from scepfix.domain.mdm import CertificateList, CollectedText, ManagedProfile, MdmDevice
 from scepfix.domain.plan import Plan
 from scepfix.domain.platform import Platform
 from scepfix.domain.policy import RepairPolicy
-from scepfix.parsers.settings import ServiceSettings
+from scepfix.parsers.service_settings import ServiceSettings
 from scepfix.service.observe import NotObserved
 from scepfix.service.plan import PlanRequest, make_plan
 from scepfix.service.ports import InventoryDevice
@@ -36,7 +37,11 @@ REJECTED = (
     '(\\"id\\").\\", underlyingError: nil))" UserInfo={NSLocalizedDescription=x}", "defaultProperties": "", '
     '"location": "CommunicationsManager.swift:registerRecoverySecret():281"}}\n'
 )
-MDM_SETTINGS = {"mdm": ServiceSettings("simulated", "http://127.0.0.1:1", "", SCEP, "scepfix-excluded")}
+MDM_SETTINGS = {
+    "mdm": ServiceSettings(
+        "simulated", {"url": "http://127.0.0.1:1", "profile": SCEP, "exclusion_group": "scepfix-excluded"}
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,14 @@ class ReadOnlyMdm:
     def members(self) -> tuple[MdmDevice, ...]:
         return ()
 
-    def certificates(self, mdm_id: str) -> None:
-        return None
+    def certificates(self, mdm_ids: Sequence[str]) -> Mapping[str, CertificateList]:
+        return {}
+
+    def collected(self, mdm_ids: Sequence[str]) -> Mapping[str, CollectedText]:
+        return {}
+
+    def checks(self) -> Iterator[Check]:
+        yield from ()
 
     def exclude(self, mdm_ids: Sequence[str]) -> NoReturn:
         raise AssertionError("a preview excludes nobody")
@@ -84,12 +95,18 @@ class Org:
     says: dict[str, tuple[str, ...]]
     witness: Witness = Witness.OKTA
 
+    def checks(self) -> Iterator[Check]:
+        yield from ()
+
     def device_evidence(self, identity: Identity, person: str, admin: str) -> tuple[Evidence, ...]:
         found = [
             okta(says, enabled=False) if says == "okta.pin-setting" else okta(says)
             for says in self.says.get(identity.serial_number, ())
         ]
         return tuple(replace(one, witness=self.witness) for one in found)
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     def registered(self, identity: Identity, person: str, since: datetime) -> bool | None:
         return None

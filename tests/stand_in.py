@@ -70,9 +70,7 @@ class FastClock:
         time.sleep(max(0.0, seconds) / self._speed)
 
 
-def perform(
-    folder: Path, world: World, clock: Clock, point: Point = lambda name: None, mdm: MdmOnAClock | None = None
-) -> None:
+def perform(folder: Path, world: World, clock: Clock, point: Point = lambda name: None, mdm: Mdm | None = None) -> None:
     """Do what the playbook of this run folder's stage does, as far as it gets."""
     point("begin")
     mdm = mdm or MdmOnAClock(world.mdm, clock.now)
@@ -155,8 +153,9 @@ def _preflight(run: Run, world: World, mdm: Mdm, journal: RunFolder, clock: Cloc
 
 
 def _uninstall(run: Run, world: World, mdm: Mdm, journal: RunFolder, clock: Clock) -> Results:
-    mdm_stages.exclude(mdm, run, mdm_stages.look(mdm, run, clock), set(run.devices), journal)
     answer = mdm_stages.look(mdm, run, clock)
+    if mdm_stages.exclude(mdm, run, answer, set(run.devices), journal):
+        answer = mdm_stages.look(mdm, run, clock)
     return {
         host: stages.uninstall(device, answer.devices.get(host), answer.profile, effects=True)
         for host, device in run.devices.items()
@@ -164,8 +163,9 @@ def _uninstall(run: Run, world: World, mdm: Mdm, journal: RunFolder, clock: Cloc
 
 
 def _reinstall(run: Run, world: World, mdm: Mdm, journal: RunFolder, clock: Clock) -> Results:
-    mdm_stages.put_back(mdm, run, mdm_stages.look(mdm, run, clock), set(run.devices), journal)
     answer = mdm_stages.look(mdm, run, clock)
+    if mdm_stages.put_back(mdm, run, answer, set(run.devices), journal):
+        answer = mdm_stages.look(mdm, run, clock)
     return {
         host: stages.reinstall(device, answer.devices.get(host), answer.profile, effects=True)
         for host, device in run.devices.items()

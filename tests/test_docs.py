@@ -20,9 +20,11 @@ import yaml
 from tests import plan_factory
 
 from scepfix.adapters.settings_file import load_settings
+from scepfix.cli.doctor import as_document as doctor_document
 from scepfix.cli.main import VERBS, run
 from scepfix.cli.main import scepfix as root
 from scepfix.cli.remediation_report import as_document as remediations_document
+from scepfix.domain.check import Check, CheckResult
 from scepfix.domain.diagnosis import Answer, Standing, Verdict
 from scepfix.domain.errors import Exit, UsageError
 from scepfix.domain.evidence import (
@@ -42,6 +44,7 @@ from scepfix.domain.policy import RepairPolicy
 from scepfix.domain.remediation import Approval, Outcome, Stage
 from scepfix.parsers import located_yaml
 from scepfix.parsers.fault_catalogue import read_catalogue
+from scepfix.parsers.service_settings import MDM_KINDS, OKTA_KINDS, OPTION_VARIABLES, SERVICES, Kind
 from scepfix.parsers.settings import read_settings
 from scepfix.service.score import score
 from scepfix.workflow.predict import SHARED
@@ -186,6 +189,10 @@ def error_codes() -> set[str]:
                     found |= constants(node.args[:1])
                 if name == "_error" and path.name == "located_yaml.py":
                     found.add("yaml")
+                if name == "wrong" and path.parts[-2] in ("adapters", "mdm", "okta"):
+                    # WebService puts the name of the system before it.
+                    kinds = {"mdm": ("mdm",), "okta": ("okta",)}.get(path.parts[-2], ("mdm", "okta"))
+                    found |= {f"{kind}-{code}" for kind in kinds for code in constants(node.args[:1])}
             elif (
                 isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "code"
             ):
@@ -288,9 +295,10 @@ OPEN = ("facts", "variables", "connection", "actual")
                 score([plan_factory.remediation(plan_factory.device(), Outcome.VERIFIED)]),
             ),
         ),
+        ("scepfix doctor", doctor_document([Check("mdm.clock", CheckResult.PASS, "it agrees")])),
         ("scepfix approve", Approval("d", "p", "signature", True, datetime(2026, 11, 24, tzinfo=UTC)).as_document()),
     ],
-    ids=["plan", "remediations", "approval"],
+    ids=["plan", "remediations", "doctor", "approval"],
 )
 def test_every_field_of_a_repair_is_explained(heading: str, document: dict[str, object]) -> None:
     explained = {word.removesuffix("[]") for word in code_words(section(page("command-line.md"), heading))}
@@ -315,6 +323,18 @@ def test_every_code_of_a_device_that_is_set_aside_is_explained() -> None:
 
     assert {"ambiguous", "bundled", "garbage"} <= codes
     assert codes <= code_words(text)
+
+
+def test_every_line_of_the_doctor_is_explained_and_no_other() -> None:
+    own = (PACKAGE / "service/doctor.py").read_text("utf-8")
+    lines = set(re.findall(r'"((?:settings|machine|repairs|mdm|okta|way-back|group)\.[a-z-]+)"', own))
+    for path in (*PACKAGE.glob("adapters/mdm/*.py"), *PACKAGE.glob("adapters/okta/*.py")):
+        lines |= set(re.findall(r'"((?:mdm|okta)\.[a-z-]+)"', path.read_text("utf-8"))) - set(SAYS)
+
+    explained = ids(section(page("command-line.md"), "scepfix doctor"))
+
+    assert set(explained) - {"--inventory INVENTORY", "-i INVENTORY"} == lines
+    assert len(explained) == len(set(explained))
 
 
 def test_every_thing_that_is_predicted_is_explained() -> None:
@@ -573,12 +593,13 @@ def test_the_site_catalogue_of_the_page_names_its_fault(tmp_path: Path) -> None:
 
 
 def test_every_setting_is_explained_and_no_other() -> None:
-    table = page("settings.md").split("## Environment variables")[0]
+    table = page("settings.md").split("## Systems")[0]
     written = yaml.safe_load(example("settings.md", "config.yml"))
     in_example = [
         f"{key}.{below}" if isinstance(value, dict) else key
         for key, value in written.items()
         for below in (value if isinstance(value, dict) else [""])
+        if key not in SERVICES
     ]
 
     assert sorted(ids(table)) == sorted(in_example) == sorted(settings_of_the_code())
@@ -586,22 +607,77 @@ def test_every_setting_is_explained_and_no_other() -> None:
 
 def settings_of_the_code() -> list[str]:
     """Ask the reader itself: an unknown key is answered with the list of the known ones."""
-    groups = ("limits", "mdm", "okta")
     # There are more of these than an error lists.
     found = [f"repair.{each.name}" for each in fields(RepairPolicy)]
-    for text, prefix in (("zzzzzz: 1\n", ""), *((f"{group}: {{zzzzzz: 1}}\n", f"{group}.") for group in groups)):
+    for text, prefix in (("zzzzzz: 1\n", ""), ("limits: {zzzzzz: 1}\n", "limits.")):
         with pytest.raises(UsageError) as caught:
             read_settings(located_yaml.parse(text, "f"))
         (known,) = re.findall(r"unknown key 'zzzzzz'; known: ([^\n]+)", caught.value.message)
-        found += [prefix + key for key in known.split(", ") if key not in (*groups, "repair")]
+        found += [prefix + key for key in known.split(", ") if key not in (*SERVICES, "limits", "repair")]
     return found
+
+
+def test_every_kind_of_system_is_explained_and_no_other() -> None:
+    kinds = {kind for section in SERVICES.values() for kind in section}
+
+    assert set(ids(page("settings.md").partition("## Systems")[2].partition("What a kind takes")[0])) == kinds
+
+
+def test_every_option_of_a_system_is_explained_and_no_other() -> None:
+    told = {}
+    for row in rows(page("settings.md").partition("What a kind takes")[2].partition("### ")[0]):
+        needs, takes = ("all" if row[2] == "all" else code_words(row[2])), code_words(row[3])
+        for name in re.findall(r"`([^`]+)`", row[0]):
+            told[name] = needs, takes
+
+    found = {}
+    for section, kinds in (("mdm", MDM_KINDS), ("okta", OKTA_KINDS)):
+        names = {
+            key: [kind for kind in kinds if key in (*kinds[kind].required, *kinds[kind].secrets)]
+            for key in sorted({key for kind in kinds.values() for key in keys_of_kind(kind)})
+        }
+        for key, needing in names.items():
+            taking = {kind for kind in kinds if key in keys_of_kind(kinds[kind])} - set(needing)
+            found[f"{section}.{key}"] = "all" if len(needing) == len(kinds) else set(needing), taking
+    assert told == found
+
+
+def keys_of_kind(kind: Kind) -> set[str]:
+    one_of = [key for keys in kind.one_of for key in keys]
+    return {*kind.required, *kind.optional, *kind.numbers, *kind.secrets, *kind.optional_secrets, *one_of}
+
+
+def test_every_form_of_a_secret_is_one_that_is_read() -> None:
+    table = rows(section(page("settings.md"), "Secrets"))
+
+    for row in table:
+        for cell in (row[0], row[2]):
+            (text,) = re.findall(r"^`({.*})`$", cell)
+            found = read_settings(located_yaml.parse(f"okta: {{kind: simulated, url: u, token: {text}}}", "f"))
+            assert found.okta is not None
+            assert found.okta.secrets["token"].kind == text[1:].partition(":")[0]
+    assert [row[0][2:].partition(":")[0] for row in table] == ["file", "env", "keyring", "vault"]
+
+
+def test_every_variable_for_an_option_is_one() -> None:
+    text = section(page("settings.md"), "Options from the environment")
+
+    assert {word for word in code_words(text) if word.startswith("SCEPFIX_")} <= {
+        "SCEPFIX_SECTION_OPTION",
+        *OPTION_VARIABLES,
+    }
 
 
 def test_the_example_of_settings_is_read(tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text(example("settings.md", "config.yml"), "utf-8")
     (tmp_path / "site-faults.yml").write_text(example("faults.md", "site-faults.yml"), "utf-8")
 
-    for name in ("ca/organization-intermediate.pem", "secrets/mdm-token", "secrets/okta-token", "allowed_signers"):
+    for name in (
+        "ca/organization-intermediate.pem",
+        "secrets/jamf-client-secret",
+        "secrets/okta.yml",
+        "allowed_signers",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
 
@@ -611,12 +687,15 @@ def test_the_example_of_settings_is_read(tmp_path: Path) -> None:
     assert settings.catalogue.fault("site-proxy-blocked") is not None
     assert settings.issuer_files == (str(tmp_path / "ca/organization-intermediate.pem"),)
     assert settings.unpacked_bytes == 512 * 1024 * 1024
+    assert settings.mdm is not None
+    assert settings.okta is not None
+    assert (settings.mdm.kind, settings.okta.kind) == ("jamf", "okta")
     assert replace(settings.repair, deny=()) == RepairPolicy()
     assert settings.allowed_signers == str(tmp_path / "allowed_signers")
 
 
 def test_every_default_of_a_repair_is_the_one_that_is_told() -> None:
-    table = {row[0].strip("`"): row[2] for row in rows(page("settings.md").split("## Environment variables")[0])}
+    table = {row[0].strip("`"): row[2] for row in rows(page("settings.md").split("## Systems")[0])}
 
     for each in fields(RepairPolicy):
         told = table[f"repair.{each.name}"].strip("`")

@@ -1,7 +1,7 @@
 # Copyright: the scepfix developers
 # GNU General Public License v3.0+ (see plugins/LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at a device in one round trip, says what that means for the stage, and writes it into the run folder."""
+"""Looks at a device in one round trip, or at what its collector told, judges the stage, and writes down the answer."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from scepfix.domain.errors import ScepfixError
 from scepfix.domain.inert import visible
 from scepfix.domain.policy import RepairPolicy
 from scepfix.domain.remediation import Stage, StageAnswer, StageResult
-from scepfix.domain.run import RunDevice
-from scepfix.service import stages
+from scepfix.domain.run import COLLECTOR, RunDevice
+from scepfix.service import collected, stages
 
 from ..plugin_utils.stage import (
     StageAction,
@@ -43,7 +43,9 @@ class ActionModule(StageAction):
         held = gate(run, folder, host, stage)
         if held is not None:
             return self._ended(held) if stage == "inspect" else self.answered(held, skipped=True)
-        waits = 0.0 if self.check_mode or stage in ("observe", "preflight") else run.wait_seconds
+        # What a collector printed is asked of the MDM for all devices at once, before this play.
+        alone = run.devices[host].channel == COLLECTOR
+        waits = 0.0 if self.check_mode or alone or stage in ("observe", "preflight") else run.wait_seconds
         deadline = datetime.now(UTC).timestamp() + waits
         while True:
             result, seen = self._look(stage, run.devices[host], folder, host)
@@ -70,7 +72,13 @@ class ActionModule(StageAction):
     ) -> tuple[StageResult, Observation | None]:
         known = Stage(stage) if stage in tuple(Stage) else Stage.INSPECT
         try:
-            observation = self.observe(device.platform)
+            observation = (
+                self._collected(stage, device, folder, host)
+                if device.channel == COLLECTOR
+                else self.observe(device.platform)
+            )
+            if isinstance(observation, str):
+                return StageResult(known, StageAnswer.NOT_YET, observation, stages.facts_of()), None
             return self._judged(stage, device, observation, folder, host), observation
         except UnreachableError as error:
             return stages.no_answer(known, error, unreachable=True), None
@@ -82,8 +90,16 @@ class ActionModule(StageAction):
             return stages.no_answer(known, wrong), None
 
     @staticmethod
+    def _collected(stage: str, device: RunDevice, folder: RunFolder, host: str) -> Observation | str:
+        """Return what the collector printed, or in words why that does not count. No connection is opened."""
+        answer = folder.collected()
+        if answer.error:
+            raise ScepfixError("mdm-no-answer", answer.error)
+        return collected.reading(stage, device, host, answer, datetime.now(UTC))
+
+    @staticmethod
     def _judged(stage: str, device: RunDevice, observation: Observation, folder: RunFolder, host: str) -> StageResult:
-        now = observation.observed_at
+        now = datetime.now(UTC) if observation.collected else observation.observed_at
         if stage == "observe":
             # By hand nobody reads the log, and the folder stays.
             facts = stages.facts_of(observation, with_log=not folder.run().by_hand)

@@ -66,6 +66,8 @@ class ActionModule(StageAction):
         self, run: Run, device: RunDevice, folder: RunFolder, deleted: list[str]
     ) -> tuple[StageResult, list[str]]:
         """Return the answer and, in check mode, what would be deleted; ``deleted`` grows before the call is made."""
+        if device.channel:
+            return stages.by_a_person(device), []
         observation = self.observe(device.platform)
         now = observation.observed_at
         if run.by_hand and not device.remove:

@@ -11,9 +11,11 @@ from typing import Any
 
 from scepfix.adapters.run_folder import RunFolder, checked_host
 from scepfix.adapters.state_folder import fresh_run_folder
-from scepfix.domain.errors import RefusedError
+from scepfix.domain.device import Identity
+from scepfix.domain.errors import RefusedError, UsageError
+from scepfix.domain.inert import visible
 from scepfix.domain.platform import Platform
-from scepfix.domain.run import Run, RunDevice
+from scepfix.domain.run import COLLECTOR, Run, RunDevice
 
 from ..plugin_utils.stage import StageAction, by_hand_folder
 
@@ -52,8 +54,7 @@ def _make(hosts: list[str], asked: Mapping[str, Any], variables: Mapping[str, An
             intent=path.name,
             stage="observe",
             devices={
-                checked_host(host): RunDevice(host, _platform(variables["hostvars"][host]), playbook=asked["playbook"])
-                for host in hosts
+                checked_host(host): _device(host, variables["hostvars"][host], asked["playbook"]) for host in hosts
             },
             config=asked["config"],
             wait_seconds=asked["wait_seconds"],
@@ -61,6 +62,22 @@ def _make(hosts: list[str], asked: Mapping[str, Any], variables: Mapping[str, An
         )
     )
     return str(path)
+
+
+def _device(host: str, variables: Mapping[str, Any], playbook: str) -> RunDevice:
+    """Return a device of which the inventory alone is known. Raise UsageError for a collector without serial number."""
+    channel = variables.get("scepfix_channel")
+    if channel is None:
+        return RunDevice(host, _platform(variables), playbook=playbook)
+    serial = str(variables.get("scepfix_serial_number") or "").strip().upper()
+    if channel != COLLECTOR or not serial:
+        raise UsageError(
+            "inventory",
+            f"scepfix_channel is {COLLECTOR} and needs scepfix_serial_number, or it is left out",
+            where=visible(host),
+            hint="see docs/inventory.md",
+        )
+    return RunDevice(host, _platform(variables), Identity(serial), playbook=playbook, channel=COLLECTOR)
 
 
 def _platform(variables: Mapping[str, Any]) -> Platform:

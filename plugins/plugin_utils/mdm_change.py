@@ -50,6 +50,7 @@ class MdmChange(StageAction):
             if self.check_mode:
                 return self._predicted(folder, run, answer, hosts, earlier)
             changed = self.change(mdm, run, answer, hosts, folder)
+            mdm_stages.nudge_again(mdm, run, answer, self._waiting(run, answer, hosts, changed), folder)
             asked = mdm_stages.with_effects(run, folder.effects(), answer)
             if changed:
                 answer = mdm_stages.look(mdm, run, SystemClock())
@@ -77,6 +78,10 @@ class MdmChange(StageAction):
         changed = self.next_hosts(run, seen, hosts_then)
         folder.write_mdm(replace(answer, predicted=changed if self.joins else ()))
         return {"changed": bool(changed), "hosts": list(changed), "diff": _diff(seen, self._after(seen, changed))}
+
+    def _waiting(self, run: Run, answer: MdmAnswer, hosts: list[str], changed: tuple[str, ...]) -> list[str]:
+        """Return the hosts whose change was asked for before and that have not done it: they are asked to come."""
+        return [host for host in hosts if host not in changed and not self._done(run, answer, [host])]
 
     def _done(self, run: Run, answer: MdmAnswer, hosts: list[str]) -> bool:
         results = [self.judge(run.devices[host], answer.devices.get(host)) for host in hosts]

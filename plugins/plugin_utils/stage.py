@@ -28,10 +28,10 @@ from scepfix.domain.remediation import STAGES, Stage, StageAnswer, StageResult
 from scepfix.domain.run import Run
 from scepfix.parsers.macos_observation import parse_macos_observation
 from scepfix.parsers.windows_observation import parse_windows_observation
-from scepfix.parsers.x509 import read_certificate
 from scepfix.rules.certificate import judge
 from scepfix.service.file_evidence import breaks_on_device
 from scepfix.service.stages import marked
+from scepfix.workflow.certificates import read_stored
 
 #: A stock Mac's folders, behind what is there: a shell that ssh starts may have less.
 MACOS_PATH = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin"
@@ -125,15 +125,15 @@ class StageAction(ActionBase):
     def _macos(self) -> Observation:
         nonce = secrets.token_hex(16)
         sent = datetime.now(UTC)
-        said = self.sh(f"nonce={nonce}\n{_script('observe_macos.sh')}")
+        said = self.sh(f"nonce={nonce}\n{script('observe_macos.sh')}")
         return parse_macos_observation(said, nonce, sent, datetime.now(UTC), breaks_on_device)
 
     def _windows(self) -> Observation:
         sent = datetime.now(UTC)
-        said = self._powershell(_script("observe_windows.ps1"))
+        said = self.powershell(script("observe_windows.ps1"))
         return parse_windows_observation(said, sent, datetime.now(UTC))
 
-    def _powershell(self, script: str) -> bytes:
+    def powershell(self, text: str) -> bytes:
         """Have PowerShell read a script from its standard input, which may be longer than a command line."""
         read = '& ([ScriptBlock]::Create((@($input) -join "`n")))'
         shell = self._connection._shell
@@ -146,7 +146,7 @@ class StageAction(ActionBase):
         self._hush()
         try:
             # Not through the shell of _low_level_execute_command: a PC has no /bin/sh.
-            stdout = self._connection.exec_command(command, in_data=script.encode("utf-8"), sudoable=False)[1]
+            stdout = self._connection.exec_command(command, in_data=text.encode("utf-8"), sudoable=False)[1]
         except AnsibleConnectionFailure as error:
             raise _unreachable(error) from error
         return bytes(stdout)
@@ -173,7 +173,8 @@ def _unreachable(error: Exception) -> UnreachableError:
     return UnreachableError("unreachable", visible(str(error))[:300], hint="is it on, and on the network?")
 
 
-def _script(name: str) -> str:
+def script(name: str) -> str:
+    """Return a script that lies beside this file."""
     return (_SCRIPTS / name).read_text("utf-8")
 
 
@@ -233,7 +234,8 @@ def learn(run: Run, folder: RunFolder) -> Run:
     for host, device in run.devices.items():
         found = folder.result(host)
         seen = found[1].facts.get("observation") if found and found[0] == "observe" else None
-        if seen is not None and not device.identity.serial_number:
+        # Of one with a collector the inventory has said the serial number, and nothing else.
+        if seen is not None and not device.identity.hardware_uuid:
             observation = Observation.from_document(seen)
             devices[host] = replace(
                 device,
@@ -263,7 +265,7 @@ def summary(observation: Observation) -> dict[str, Any]:
 
 
 def _certificate(stored: StoredCertificate, observation: Observation) -> dict[str, Any]:
-    one = read_certificate(stored.der)
+    one = read_stored(stored)
     judged = judge(one, observation.observed_at, private_key=stored.private_key, store=stored.store)
     return {
         "serial_number": one.serial_number,

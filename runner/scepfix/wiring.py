@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scepfix.adapters import plan_files
 from scepfix.adapters.clock import SystemClock
-from scepfix.adapters.content_hash import content_sha256
+from scepfix.adapters.content_hash import collection_folder, content_sha256
 from scepfix.adapters.database_url import database_file
 from scepfix.adapters.evidence_sources import EvidenceSourcesOnDisk
 from scepfix.adapters.inventory import AnsibleInventory
 from scepfix.adapters.login_name import login_name
+from scepfix.adapters.secret_handover import handed_over
+from scepfix.adapters.secret_values import passed_on, secret
 from scepfix.adapters.settings_file import SiteSettings, load_settings
 from scepfix.adapters.small_files import SmallFilesOnDisk
 from scepfix.adapters.ssh_signatures import SshSignatures
 from scepfix.adapters.state_folder import fresh_run_folder, state_folder
 from scepfix.adapters.store.sqlite import SqliteStore
+from scepfix.domain.check import Check
 from scepfix.domain.device import Observation
 from scepfix.domain.errors import UsageError
 from scepfix.domain.inert import visible
@@ -29,7 +34,7 @@ from scepfix.domain.plan import Plan
 from scepfix.domain.remediation import Approval, Remediation
 from scepfix.parsers import located_yaml
 from scepfix.parsers.demo_cases import DemoCase, read_demo_cases
-from scepfix.parsers.settings import ServiceSettings
+from scepfix.parsers.service_settings import ServiceSettings
 from scepfix.service.advance import Hands, Progress
 from scepfix.service.apply import apply_plan
 from scepfix.service.approve import SIGNATURE, UNAUTHENTICATED, approve_plan, reject_plan, signed_message
@@ -42,11 +47,25 @@ from scepfix.service.diagnose import (
     diagnose_inputs,
     org_issuers,
 )
+from scepfix.service.doctor import Secret, examine
+from scepfix.service.doctor import Ways as DoctorWays
 from scepfix.service.inspect_certificates import Inspection, InspectOptions, inspect_certificates
 from scepfix.service.observe import NotObserved, observe_devices
+from scepfix.service.okta_setting import SettingChange, set_recovery_pin
+from scepfix.service.okta_snapshot import (
+    DeletedDevices,
+    Taken,
+    check_range,
+    deleted_devices,
+    exported_deletions,
+    take_snapshot,
+)
 from scepfix.service.plan import PlanRequest, make_plan, refuse_other_settings
 from scepfix.service.ports import Inventory, InventoryDevice, Mdm, Okta, SmallFiles
 from scepfix.service.rescue import put_back_left_out, rescue
+
+if TYPE_CHECKING:
+    from scepfix.adapters.ansible.runner import AnsibleRunner
 
 
 def small_files() -> SmallFiles:
@@ -92,14 +111,37 @@ def mdm(config: str | None, read_only: bool = True) -> Mdm:
         raise UsageError(
             "no-mdm", "the settings name no MDM", where=site.file or "", hint="see mdm in docs/settings.md"
         )
-    from scepfix.adapters.mdm.simulated import SimulatedMdm
-
-    return SimulatedMdm(site.mdm, read_only=read_only)
+    return open_mdm(site.mdm, read_only)
 
 
-def inventory(path: str) -> Inventory:
-    """Given the path of an Ansible inventory, return it; it is read when it is first asked."""
-    return AnsibleInventory(path)
+def open_mdm(settings: ServiceSettings, read_only: bool) -> Mdm:
+    """Given an MDM's settings, return it. Each kind is imported only where it is used."""
+    match settings.kind:
+        case "jamf":
+            from scepfix.adapters.mdm.jamf import JamfPro
+
+            return JamfPro(settings, read_only)
+        case "intune":
+            from scepfix.adapters.mdm.intune import Intune
+
+            return Intune(settings, read_only)
+        case "nanomdm":
+            from scepfix.adapters.mdm.nanomdm import NanoMdm
+
+            return NanoMdm(settings, read_only)
+        case "fleet":
+            from scepfix.adapters.mdm.fleet import Fleet
+
+            return Fleet(settings, read_only)
+        case _:
+            from scepfix.adapters.mdm.simulated import SimulatedMdm
+
+            return SimulatedMdm(settings, read_only)
+
+
+def inventory(path: str, config: str | None = None) -> Inventory:
+    """Given the path of an Ansible inventory and the settings file, return it; it is read when it is first asked."""
+    return AnsibleInventory(path, config=settings(config).file)
 
 
 def okta(config: str | None) -> Okta:
@@ -112,9 +154,9 @@ def okta(config: str | None) -> Okta:
         raise UsageError(
             "no-okta", "the settings name no Okta org", where=site.file or "", hint="see okta in docs/settings.md"
         )
-    from scepfix.adapters.okta.simulated import SimulatedOkta
+    from scepfix.adapters.okta.management_api import OktaManagementApi
 
-    return SimulatedOkta(site.okta)
+    return OktaManagementApi(site.okta)
 
 
 def observe(devices: Sequence[InventoryDevice], config: str | None) -> dict[str, Observation | NotObserved]:
@@ -123,28 +165,35 @@ def observe(devices: Sequence[InventoryDevice], config: str | None) -> dict[str,
     The run folders hold what the devices said, log and all: each is removed again, also where this is interrupted.
     Where the run failed for a device its folder stays, without what the others said.
     """
-    from scepfix.adapters.ansible.runner import AnsibleRunner
-
-    runner = AnsibleRunner(state_folder(), settings(config).file)
     folders: list[Path] = []
 
     def folder() -> Path:
         folders.append(fresh_run_folder("observe"))
         return folders[-1]
 
-    try:
-        found = observe_devices(devices, runner, folder)
-    except BaseException:
-        for begun in folders:
-            runner.stop(begun)
-            shutil.rmtree(begun, ignore_errors=True)
-        raise
+    with _runner(settings(config)) as runner:
+        try:
+            found = observe_devices(devices, runner, folder)
+        except BaseException:
+            for begun in folders:
+                runner.stop(begun)
+                shutil.rmtree(begun, ignore_errors=True)
+            raise
     failed = any(isinstance(one, NotObserved) and one.code != "unreachable" for one in found.values())
     for done in folders:
         # One that was waited for in vain would write again.
         runner.stop(done)
         shutil.rmtree(done / "result" if failed else done, ignore_errors=True)
     return found
+
+
+@contextmanager
+def _runner(site: SiteSettings) -> Iterator[AnsibleRunner]:
+    """Yield what runs playbooks: the runs reach the same systems with the same secrets as this process."""
+    from scepfix.adapters.ansible.runner import AnsibleRunner
+
+    with handed_over((site.mdm,)) as variables:
+        yield AnsibleRunner(state_folder(), site.file, environment={**passed_on(), **variables})
 
 
 def device_diagnosis(
@@ -160,7 +209,7 @@ def device_diagnosis(
     site = settings(config)
     ways = Ways(
         observe=lambda device: observe([device], config)[device.name],
-        inventory=inventory(inventory_file) if inventory_file is not None else None,
+        inventory=inventory(inventory_file, config) if inventory_file is not None else None,
         mdm=mdm(config) if inventory_file is not None and site.mdm is not None else None,
         okta=okta(config) if ask_okta else None,
     )
@@ -185,7 +234,7 @@ def preview(
     the person who waits.
     """
     site = settings(config)
-    listed = inventory(inventory_file)
+    listed = inventory(inventory_file, config)
     devices = listed.devices(names, group)
     tell(f"looking at {len(devices)} device{'' if len(devices) == 1 else 's'}, nothing is changed")
     unasked = [name for name, service in _services(site).items() if service is None]
@@ -281,10 +330,8 @@ def apply(
     The stored plan is run, not the file: how a device is reached and when the plan expires is as it was at the
     approval, whatever the file says now.
     """
-    from scepfix.adapters.ansible.runner import AnsibleRunner
-
     site = settings(config)
-    with closing(store(database)) as kept:
+    with closing(store(database)) as kept, _runner(site) as runner:
         plan = kept.plan(plan.digest()) or plan
         if not kept.remediations(plan.digest()):
             refuse_other_settings(plan, site.repair, _services(site))
@@ -292,7 +339,7 @@ def apply(
             put_back_left_out(lambda: mdm(config, read_only=False), kept, site.repair, SystemClock().now(), say)
         hands = Hands(
             store=kept,
-            runner=AnsibleRunner(state_folder(), site.file),
+            runner=runner,
             clock=SystemClock(),
             policy=site.repair,
             runs=state_folder() / "runs",
@@ -320,3 +367,148 @@ def put_all_back(config: str | None) -> tuple[MdmDevice, ...]:
 
 def _services(site: SiteSettings) -> dict[str, ServiceSettings | None]:
     return {"mdm": site.mdm, "okta": site.okta}
+
+
+# --- doctor -----------------------------------------------------------------------------------------------------
+
+
+def examination(
+    config: str | None, database: str | None, inventory_file: str | None, tell: Callable[[str], None]
+) -> tuple[Check, ...]:
+    """Given the settings file, the database and an inventory (None: not looked at), look whether all is ready for a
+    repair; nothing is changed. Raise UsageError where the settings file itself cannot be read."""
+    from scepfix.adapters import machine
+
+    site = settings(config)
+
+    def open_repairs() -> tuple[Remediation, ...]:
+        file = database_file(database)
+        if not file.exists():
+            return ()
+        with closing(SqliteStore(file)) as kept:
+            return kept.remediations(only_open=True)
+
+    ways = DoctorWays(
+        settings_file=site.file,
+        secrets=_secrets(site),
+        issuer_files=site.issuer_files,
+        allowed_signers=site.allowed_signers,
+        files=small_files(),
+        state=machine.writable_state_folder,
+        database=open_repairs,
+        program=machine.program,
+        package=machine.package_version,
+        collection=collection_folder,
+        inventory=(lambda: inventory(inventory_file, config)) if inventory_file is not None else None,
+        mdm=(lambda: mdm(config)) if site.mdm is not None else None,
+        okta=(lambda: okta(config)) if site.okta is not None else None,
+        policy=site.repair,
+        now=SystemClock().now(),
+        tell=tell,
+    )
+    return examine(ways)
+
+
+def _secrets(site: SiteSettings) -> list[Secret]:
+    services = {**_services(site), "okta_write": site.okta_write}
+    return [
+        Secret(f"{section}.{key}", f"{ref.kind} {ref.name}", partial(secret, service, key), section != "okta_write")
+        for section, service in services.items()
+        if service is not None
+        for key, ref in service.secrets.items()
+    ]
+
+
+# --- the Okta org -----------------------------------------------------------------------------------------------
+
+#: A month of the System Log of a large org, deletions and all.
+_LARGEST_EXPORT = 512 * 1024 * 1024
+
+
+def okta_snapshot(config: str | None) -> tuple[Taken, str]:
+    """Given the settings file, bring the snapshot of the org's devices up to date; return it and where it lies."""
+    from scepfix.adapters.okta.directory import OktaDirectory
+    from scepfix.adapters.okta.snapshot_file import load_snapshot, save_snapshot
+
+    service = _okta_settings(config)
+    directory = OktaDirectory(service)
+    taken = take_snapshot(load_snapshot(service, directory.org), directory.devices(), SystemClock().now())
+    return taken, str(save_snapshot(service, taken.snapshot))
+
+
+def okta_deleted(
+    config: str | None, since: datetime, until: datetime | None, export: str | None, tell: Callable[[str], None]
+) -> DeletedDevices:
+    """Given the settings file, a range (None: until now) and an export of the System Log (None: Okta is asked), return
+    which devices were deleted."""
+    from scepfix.adapters.okta.directory import OktaDirectory
+    from scepfix.adapters.okta.snapshot_file import load_snapshot
+
+    service, now = _okta_settings(config), SystemClock().now()
+    until = now if until is None else until
+    check_range(since, until, now, export is not None)
+    directory = OktaDirectory(service)
+    snapshot = load_snapshot(service, directory.org)
+    if export is None:
+        deletions = directory.deletions(since, until)
+    else:
+        deletions = exported_deletions(SmallFilesOnDisk(_LARGEST_EXPORT), export)
+    return deleted_devices(deletions, snapshot, directory, since, until, tell)
+
+
+def okta_permissions(config: str | None, role: str) -> tuple[str, ...]:
+    """Given the settings file and a custom role's id or label, return the permissions that it has.
+
+    Raise UsageError (``unknown-role``) naming those that there are.
+    """
+    from scepfix.adapters.okta.directory import OktaDirectory
+
+    directory = OktaDirectory(_okta_settings(config))
+    found = directory.permissions(role)
+    if found is None:
+        names = ", ".join(directory.roles()) or "none"
+        raise UsageError(
+            "unknown-role",
+            f"there is no custom role {visible(role)!r}",
+            where=directory.org,
+            hint=f"custom roles: {names}",
+        )
+    return found
+
+
+def okta_set_recovery_pin(
+    config: str | None, enabled: bool, signature: str | None, until: datetime | None
+) -> SettingChange:
+    """Given the settings file, the new value, a signature and until when it holds, write the org's setting.
+
+    Raise UsageError (``no-okta-write``) where the settings have no credential for that.
+    """
+    from scepfix.adapters.okta.org_setting import RecoveryPinSetting
+
+    site, now = settings(config), SystemClock().now()
+    if site.okta_write is None:
+        raise UsageError(
+            "no-okta-write",
+            "the settings have no credential that may change the Okta org",
+            where=site.file or "",
+            hint="see okta_write in docs/settings.md; or set it by hand: Security > General > Okta Device Access",
+        )
+    ends = until or (now + timedelta(days=1)).replace(second=0, microsecond=0)
+    return set_recovery_pin(
+        RecoveryPinSetting(site.okta_write),
+        enabled,
+        signature,
+        ends,
+        login_name(),
+        SshSignatures(site.allowed_signers),
+        now,
+    )
+
+
+def _okta_settings(config: str | None) -> ServiceSettings:
+    site = settings(config)
+    if site.okta is None:
+        raise UsageError(
+            "no-okta", "the settings name no Okta org", where=site.file or "", hint="see okta in docs/settings.md"
+        )
+    return site.okta

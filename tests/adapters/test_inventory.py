@@ -76,6 +76,25 @@ def test_devices_come_once_each_in_the_order_asked_for(file: Path) -> None:
     assert [device.name for device in found] == ["pc-1", "mac-041"]
 
 
+def test_a_serial_number_names_the_one_device_that_has_it(tmp_path: Path) -> None:
+    hosts = {"mac-042": "C02AAAAAA042", "mac-043": "C02AAAAAA043", "twin": "C02AAAAAA043"}
+    hostvars = {name: {"scepfix_serial_number": serial} for name, serial in hosts.items()}
+    listed = {"all": {"hosts": list(hosts)}, "_meta": {"hostvars": hostvars}}
+    inventory = AnsibleInventory(str(script(tmp_path, listed)))
+
+    assert [device.name for device in inventory.devices(["C02AAAAAA042", "mac-042"])] == ["mac-042"]
+    with pytest.raises(UsageError, match="C02AAAAAA043"):
+        inventory.devices(["C02AAAAAA043"])
+
+
+def test_an_inventory_plugin_is_told_the_settings_file(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.sh"
+    path.write_text('#!/bin/sh\nprintf \'{"all": {"hosts": ["%s"]}}\' "$(basename "$SCEPFIX_CONFIG")"\n')
+    path.chmod(0o700)
+
+    assert AnsibleInventory(str(path), config=str(tmp_path / "site.yml")).names == {"site.yml"}
+
+
 def test_a_group_is_all_that_is_in_it_and_below_it(file: Path) -> None:
     inventory = AnsibleInventory(str(file))
 

@@ -13,11 +13,11 @@ import pytest
 from scepfix.adapters.run_folder import RunFolder
 from scepfix.domain.device import Identity
 from scepfix.domain.errors import InputError, ScepfixError
-from scepfix.domain.mdm import ManagedProfile, MdmDevice
+from scepfix.domain.mdm import CollectedText, ManagedProfile, MdmDevice
 from scepfix.domain.plan import KnownCertificate
 from scepfix.domain.platform import Platform
 from scepfix.domain.remediation import Stage, StageAnswer, StageResult
-from scepfix.domain.run import MdmAnswer, Run, RunDevice
+from scepfix.domain.run import COLLECTOR, CollectedAnswer, CollectedDevice, MdmAnswer, Run, RunDevice
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 RUN = Run(
@@ -54,6 +54,35 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert folder.mdm() == answer
     assert folder.result("dev-0123456789ab") == ("confirm", result)
     assert folder.result("dev-000000000000") is None
+
+
+def test_what_collectors_told_is_read_again(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    record = MdmDevice(Identity("S", "U", "7"), "mac", installed_at=NOW)
+    answer = CollectedAnswer(
+        NOW,
+        {
+            "dev-0123456789ab": CollectedDevice(record, CollectedText("scepfix1 \x1b[31m", NOW)),
+            "dev-0123456789ac": CollectedDevice(record, CollectedText("", None)),
+            "dev-0123456789ad": CollectedDevice(record),
+        },
+        "mdm-timeout: …",
+    )
+    device = RunDevice("mac-042", identity=Identity("S"), channel=COLLECTOR)
+
+    folder.write_collected(answer)
+    folder.write_run(replace(RUN, devices={"dev-0123456789ab": device}))
+
+    assert folder.collected() == answer
+    assert folder.run().devices == {"dev-0123456789ab": device}
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"at":"x","devices":{},"error":""}', '{"at":"2026-06-01T12:00:00Z"}'])
+def test_another_file_is_not_taken_for_what_collectors_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "collected.json").write_text(text)
+
+    with pytest.raises(InputError):
+        RunFolder(tmp_path).collected()
 
 
 def test_a_look_that_is_no_stage_keeps_its_name(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,11 @@ import pytest
 
 from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.mdm.simulated import SimulatedMdm
-from scepfix.adapters.okta import OktaError
-from scepfix.adapters.okta.simulated import SimulatedOkta
-from scepfix.domain.device import Identity
+from scepfix.domain.check import Check, CheckResult
 from scepfix.domain.errors import ScepfixError
-from scepfix.parsers.settings import ServiceSettings
-from scepfix.service.ports import Mdm, Okta
-from scepfix.simulator.peers import okta_face
+from scepfix.domain.mdm import CollectedText, ListedCertificate
+from scepfix.parsers.service_settings import SecretRef, ServiceSettings
+from scepfix.service.ports import Mdm
 from scepfix.simulator.peers.http import Answer, JsonServer
 from scepfix.simulator.peers.mdm_face import MdmFace
 from scepfix.simulator.world import MacSpec, World
@@ -32,13 +31,21 @@ GROUP, PROFILE = "scepfix-exclude", "com.example.okta-device-access"
 SERIAL = "C02TEST00001"
 
 
+def settings_for(url: str, folder: Path, token: str = SECRET) -> ServiceSettings:
+    (folder / "token").write_text(f"{token}\n")
+    return ServiceSettings(
+        "simulated",
+        {"url": url, "profile": PROFILE, "exclusion_group": GROUP},
+        {"token": SecretRef("file", "token")},
+        str(folder),
+    )
+
+
 @contextmanager
 def served(answer: Answer, folder: Path, *, write: bool = True, token: str = SECRET) -> Iterator[ServiceSettings]:
     server = JsonServer(answer, {SECRET: write})
-    file = folder / "token"
-    file.write_text(f"{token}\n")
     try:
-        yield ServiceSettings("simulated", server.url, str(file), PROFILE, GROUP)
+        yield settings_for(server.url, folder, token)
     finally:
         server.shutdown()
         server.server_close()
@@ -50,7 +57,7 @@ def world(tmp_path: Path) -> World:
 
 
 def open_mdm(settings: ServiceSettings, read_only: bool = False) -> Mdm:
-    return SimulatedMdm(settings, read_only)
+    return SimulatedMdm(settings, read_only, sleep=lambda seconds: None)
 
 
 def code_of(call: Callable[[], object]) -> str:
@@ -87,10 +94,21 @@ def test_a_repair_over_http(world: World, tmp_path: Path) -> None:
         assert after.installed_at is not None
         assert after.installed_at >= after.removed_at
         assert mdm.profile() == world.mdm.profile()
-        listed = mdm.certificates(mdm_id)
-        assert listed is not None
-        assert listed[1] == tuple(item.der for item in world.macs["mac-1"].system_keychain.items())
-        assert mdm.certificates("no/such?device") is None
+        listed = mdm.certificates([mdm_id, "no/such?device"])
+        assert set(listed) == {mdm_id}
+        in_keychain = world.macs["mac-1"].system_keychain.items()
+        assert listed[mdm_id].certificates == tuple(ListedCertificate(der=item.der) for item in in_keychain)
+
+
+def test_what_the_collector_printed_comes_where_the_mdm_has_it(world: World, tmp_path: Path) -> None:
+    first, second = (world.macs[name].facts.mdm_id for name in ("mac-1", "mac-2"))
+    line = {"line": "scepfix/1 \x1b[31m", "collected_at": "2026-11-24T09:00:00Z"}
+    world.mdm.set_devices({first: {"collected": line}})
+
+    with served(MdmFace(world).answer, tmp_path) as settings:
+        found = open_mdm(settings).collected([first, second])
+
+    assert found == {first: CollectedText("scepfix/1 \x1b[31m", datetime(2026, 11, 24, 9, tzinfo=UTC))}
 
 
 @pytest.mark.parametrize("verb", ["exclude", "put_back", "nudge"])
@@ -107,18 +125,20 @@ def test_a_token_that_may_only_read_is_refused_by_the_server(verb: str, world: W
     with served(MdmFace(world).answer, tmp_path, write=False) as settings:
         mdm = open_mdm(settings)
         assert mdm.members() == ()
-        assert code_of(lambda: getattr(mdm, verb)(["1"])) == "mdm-refused"
+        assert code_of(lambda: getattr(mdm, verb)(["1"])) == "mdm-privilege"
     assert world.effects() == []
 
 
 def test_an_unknown_token_is_refused(world: World, tmp_path: Path) -> None:
     with served(MdmFace(world).answer, tmp_path, token="other") as settings:
-        assert code_of(open_mdm(settings).profile) == "mdm-refused"
+        assert code_of(open_mdm(settings).profile) == "mdm-credentials"
 
 
 def test_a_wrong_name_in_the_settings_is_told(world: World, tmp_path: Path) -> None:
     with served(MdmFace(world).answer, tmp_path) as settings:
-        wrong = open_mdm(ServiceSettings("simulated", settings.url, settings.token_file, "com.other", "../members"))
+        wrong = open_mdm(
+            replace(settings, options={**settings.options, "profile": "com.other", "exclusion_group": "../members"})
+        )
         with pytest.raises(MdmError, match=r"mdm\.profile"):
             wrong.profile()
         with pytest.raises(MdmError, match=r"mdm\.exclusion_group"):
@@ -131,7 +151,7 @@ def test_nobody_there(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = ServiceSettings("simulated", f"http://127.0.0.1:{port}", "", PROFILE, GROUP)
+    settings = settings_for(f"http://127.0.0.1:{port}", tmp_path)
 
     assert code_of(open_mdm(settings).profile) == "mdm-unreachable"
 
@@ -143,7 +163,7 @@ def test_nobody_there(tmp_path: Path) -> None:
         (200, {"identifier": 1}, "mdm-answer"),
         (200, None, "mdm-answer"),
         (302, {}, "mdm-answer"),
-        (400, {}, "mdm-answer"),
+        (400, {}, "mdm-refused"),
         (429, {}, "mdm-unreachable"),
         (503, {}, "mdm-unreachable"),
     ],
@@ -168,17 +188,19 @@ def test_what_is_no_answer_of_an_mdm(raw: bytes, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(raw)
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(raw)
 
         threading.Thread(target=answer, daemon=True).start()
-        token = tmp_path / "token"
-        token.write_text(SECRET)
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
 
-        code = code_of(open_mdm(ServiceSettings("simulated", url, str(token), PROFILE, GROUP)).profile)
+        code = code_of(open_mdm(settings_for(url, tmp_path)).profile)
 
     assert code in ("mdm-answer", "mdm-unreachable")
 
@@ -186,19 +208,21 @@ def test_what_is_no_answer_of_an_mdm(raw: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["two words", "line\nbreak", "", "\x00", "\u2603"])
 def test_a_file_that_holds_no_token_is_told_without_showing_it(content: str, tmp_path: Path) -> None:
     with served(lambda _: (200, {}), tmp_path, token=f"{SECRET} {content} {SECRET}") as settings:
-        assert code_of(open_mdm(settings).profile) == "settings"
+        assert code_of(open_mdm(settings).profile) == "secret"
 
 
 @pytest.mark.parametrize(
     "url", ["ftp://127.0.0.1", "file:///etc/passwd", "127.0.0.1", f"http://user:{SECRET}@127.0.0.1"]
 )
-def test_an_address_that_is_none(url: str) -> None:
-    assert code_of(open_mdm(ServiceSettings("simulated", url, "", PROFILE, GROUP)).profile) == "settings"
+def test_an_address_that_is_none(url: str, tmp_path: Path) -> None:
+    assert code_of(lambda: open_mdm(settings_for(url, tmp_path))) == "settings"
 
 
 def test_a_token_file_that_is_gone_is_told(tmp_path: Path) -> None:
-    settings = ServiceSettings("simulated", "http://127.0.0.1:1", str(tmp_path / "none"), PROFILE, GROUP)
-    assert code_of(open_mdm(settings).profile) == "input-missing"
+    settings = settings_for("http://127.0.0.1:1", tmp_path)
+    (tmp_path / "token").unlink()
+
+    assert code_of(open_mdm(settings).profile) == "secret"
 
 
 def test_text_of_the_mdm_is_inert(tmp_path: Path) -> None:
@@ -250,46 +274,78 @@ def test_a_call_can_be_held(world: World, tmp_path: Path, when: str, applied: li
         assert not (folder / "holding").exists()
 
 
-def test_okta_over_http(world: World, tmp_path: Path) -> None:
-    alive, gone = world.macs["mac-1"].facts, world.macs["mac-2"].facts
-    with served(okta_face.face(world.okta), tmp_path) as settings:
-        okta: Okta = SimulatedOkta(settings)
-
-        of_alive = {one.says: one for one in okta.device_evidence(alive.identity, alive.person, "helpdesk@example.com")}
-        of_gone = {one.says: one for one in okta.device_evidence(gone.identity, gone.person, "reader@example.com")}
-        of_none = {one.says for one in okta.device_evidence(Identity(SERIAL), "", "")}
-
-        assert of_alive.keys() == {
-            *("okta.device-active", "okta.registered", "okta.enrolled", "okta.pin-setting", "okta.admin-may-generate")
-        }
-        assert of_alive["okta.admin-may-generate"].facts["allowed"] is True
-        assert of_gone.keys() == {"okta.device-gone", "okta.pin-setting", "okta.admin-may-generate"}
-        assert of_gone["okta.admin-may-generate"].facts["allowed"] is False
-        assert of_none == {"okta.no-record", "okta.pin-setting"}
-        five_days_ago = datetime.now(UTC) - timedelta(days=5, minutes=1)
-        assert okta.registered(alive.identity, alive.person, five_days_ago) is True
-        assert okta.registered(alive.identity, alive.person, datetime.now(UTC)) is False
-        assert okta.registered(alive.identity, "mallory@example.com", five_days_ago) is False
-        assert okta.registered(gone.identity, gone.person, five_days_ago) is None
+# --- checks -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("document", [{"status": "ACTIVE"}, "text", 7, [[]], [{"id": None}]])
-def test_an_answer_of_okta_that_is_none(document: Any, tmp_path: Path) -> None:
-    with served(lambda _: (200, document), tmp_path) as settings:
-        okta = SimulatedOkta(settings)
-        with pytest.raises(OktaError):
-            okta.device_evidence(Identity(SERIAL), "alice@example.com", "admin@example.com")
+def results(checks: Iterator[Check]) -> dict[str, CheckResult]:
+    found = list(checks)
+    assert all(SECRET not in str(check) and check.message for check in found)
+    return {check.id: check.result for check in found}
 
 
-def test_a_serial_number_cannot_leave_the_search(tmp_path: Path) -> None:
-    asked: list[str] = []
+PASS, FAIL, UNKNOWN = CheckResult.PASS, CheckResult.FAIL, CheckResult.UNKNOWN
+
+
+def three(credentials: CheckResult, profile: CheckResult, group: CheckResult) -> dict[str, CheckResult]:
+    return {"mdm.credentials": credentials, "mdm.profile": profile, "mdm.exclusion-group": group}
+
+
+def test_an_mdm_that_is_ready_passes(world: World, tmp_path: Path) -> None:
+    with served(MdmFace(world).answer, tmp_path) as settings:
+        assert results(open_mdm(settings, read_only=True).checks()) == three(PASS, PASS, PASS)
+
+
+def test_a_group_that_something_else_uses_fails(world: World, tmp_path: Path) -> None:
+    world.mdm.set_profile(group_uses=["VPN \x1b[31m"])
+
+    with served(MdmFace(world).answer, tmp_path) as settings:
+        found = {check.id: check for check in open_mdm(settings).checks()}
+
+    assert results(iter(found.values())) == three(PASS, PASS, FAIL)
+    assert "VPN ␛[31m" in found["mdm.exclusion-group"].message
+    assert found["mdm.exclusion-group"].hint
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [("profile", three(PASS, FAIL, FAIL)), ("exclusion_group", three(PASS, PASS, FAIL))],
+)
+def test_a_name_that_the_mdm_does_not_know_fails(
+    option: str, expected: dict[str, CheckResult], world: World, tmp_path: Path
+) -> None:
+    with served(MdmFace(world).answer, tmp_path) as settings:
+        wrong = replace(settings, options={**settings.options, option: "other"})
+
+        assert results(open_mdm(wrong).checks()) == expected
+
+
+def test_without_credentials_nobody_could_look(world: World, tmp_path: Path) -> None:
+    with served(MdmFace(world).answer, tmp_path, token="other") as settings:
+        assert results(open_mdm(settings).checks()) == three(FAIL, UNKNOWN, UNKNOWN)
+    with served(MdmFace(world).answer, tmp_path) as settings:
+        (tmp_path / "token").unlink()
+        assert results(open_mdm(settings).checks()) == three(FAIL, UNKNOWN, UNKNOWN)
+
+
+@pytest.mark.parametrize("status", [500, 429])
+def test_an_mdm_that_is_down_is_not_known(status: int, tmp_path: Path) -> None:
+    with served(lambda _: (status, {}), tmp_path) as settings:
+        assert results(open_mdm(settings).checks()) == three(UNKNOWN, UNKNOWN, UNKNOWN)
+
+
+def test_an_mdm_that_talks_nonsense_fails(tmp_path: Path) -> None:
+    with served(lambda _: (200, [{}]), tmp_path) as settings:
+        assert results(open_mdm(settings).checks()) == three(PASS, FAIL, FAIL)
+
+
+def test_a_thousand_devices_are_one_question(tmp_path: Path) -> None:
+    asked: list[int] = []
 
     def answer(request: Any) -> tuple[int, Any]:
-        asked.append(str(request.query))
-        return (404, None) if "recovery-pin" in request.path else (200, [])
+        asked.append(len(request.body["ids"]))
+        return 200, {}
 
     with served(answer, tmp_path) as settings:
-        found = SimulatedOkta(settings).device_evidence(Identity('X" or id pr or id eq "'), "", "")
+        assert open_mdm(settings).certificates([str(number) for number in range(1500)]) == {}
 
-    assert found == ()
-    assert not any("id pr" in query for query in asked)
+    assert asked == [1000, 500]

@@ -95,7 +95,7 @@ def command(
         return plan, done
 
     monkeypatch.setattr(wiring, "SystemClock", Clock)
-    monkeypatch.setattr(wiring, "inventory", lambda path: Inventory())
+    monkeypatch.setattr(wiring, "inventory", lambda path, config: Inventory())
     monkeypatch.setattr(
         wiring, "observe", lambda devices, config: {one.name: world.observations[one.name] for one in devices}
     )

@@ -172,6 +172,15 @@ def test_ctrl_c_in_the_middle_is_safe_and_the_same_command_goes_on(moving: Comma
     assert (changes.count("RemoveProfile"), changes.count("InstallProfile")) == (1, 1)
 
 
+def test_fix_of_a_healthy_device_has_nothing_to_do(moving: Command) -> None:
+    done = moving("fix", "mac-001", "-i", str(moving.world.inventory))
+
+    assert [(one["device"], one["fault"], one["outcome"]) for one in done["remediations"]] == [
+        ("mac-001", None, "nothing-to-do")
+    ]
+    assert moving.world.effects() == []
+
+
 def test_fix_repairs_one_device_with_the_digest_of_its_preview(moving: Command) -> None:
     words = ("fix", "mac-042", "-i", str(moving.world.inventory))
     refused = moving(*words, code=4)

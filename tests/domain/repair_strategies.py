@@ -7,7 +7,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from scepfix.domain.device import Identity, InstalledProfile, Observation, StoredCertificate
+from scepfix.domain.device import (
+    Collected,
+    Identity,
+    InstalledProfile,
+    Observation,
+    StoredCertificate,
+    ToldCertificate,
+    ToldLine,
+)
 from scepfix.domain.diagnosis import Answer
 from scepfix.domain.mdm import ManagedProfile, MdmDevice
 from scepfix.domain.plan import KnownCertificate, Plan, PlannedDevice, Prediction, ProofGrade, SetAside, Sureness
@@ -24,8 +32,22 @@ MOMENT = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.j
 MAYBE = st.none() | MOMENT
 
 IDENTITIES = st.builds(Identity, TEXT, TEXT, TEXT)
-STORED = st.builds(StoredCertificate, st.binary(max_size=40), TEXT, YES_NO_UNKNOWN, YES_NO_UNKNOWN)
-PROFILES = st.builds(InstalledProfile, TEXT, TEXTS, MAYBE, TEXT)
+TOLD = st.builds(
+    ToldCertificate,
+    serial_number=TEXT,
+    sha256=TEXT,
+    not_before=MOMENT,
+    not_after=MOMENT,
+    public_key_sha256=TEXT,
+    authority_key_id=TEXT,
+    key_usage=st.none() | TEXTS,
+    extended_key_usage=st.none() | TEXTS,
+    self_signed=st.booleans(),
+    device_named=TEXT,
+)
+STORED = st.builds(StoredCertificate, st.binary(max_size=40), TEXT, YES_NO_UNKNOWN, YES_NO_UNKNOWN, st.none() | TOLD)
+PROFILES = st.builds(InstalledProfile, TEXT, TEXTS, MAYBE, TEXT, st.none() | TEXTS, TEXT)
+COLLECTED = st.builds(Collected, MAYBE, st.none() | st.lists(st.builds(ToldLine, TEXT, MAYBE), max_size=3).map(tuple))
 OBSERVATIONS = st.builds(
     Observation,
     platform=st.sampled_from(Platform),
@@ -43,6 +65,7 @@ OBSERVATIONS = st.builds(
     okta_verify_version=TEXT,
     log=st.binary(max_size=20),
     problems=TEXTS,
+    collected=st.none() | COLLECTED,
 )
 RECORDS = st.builds(
     MdmDevice,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.hostile import hostile, is_inert
 
 from scepfix.domain.platform import Platform
-from scepfix.parsers.connection_values import _READERS, Value, platform_of, read_connection
+from scepfix.parsers.connection_values import _READERS, Value, channel_of, platform_of, read_connection
 
 TAKEN = tuple(_READERS)
 
@@ -279,3 +279,45 @@ def test_a_line_of_ssh_options_that_is_taken_says_the_same_again(words: list[str
         line = str(reached.connection["ansible_ssh_args"])
         assert not set("{};$\n") & set(line)
         assert dict(read_connection("mac", {"ansible_ssh_args": line}).connection)["ansible_ssh_args"] == line
+
+
+# --- devices that nobody connects to --------------------------------------------------------------------------------
+
+COLLECTED = {"scepfix_channel": "collector", "scepfix_serial_number": "C02EXAMPLE01"}
+
+
+def test_a_device_with_a_collector_is_connected_to_by_nobody() -> None:
+    connection = taken(**COLLECTED, ansible_host="10.1.2.3", ansible_user="ansible", ansible_become=True)
+
+    assert connection == {**COLLECTED, "ansible_connection": "ssh", "ansible_host": "collector.invalid"}
+    assert (channel_of(connection), platform_of(connection)) == ("collector", Platform.MACOS)
+    # A plan's values are read again before a run.
+    assert taken(**connection) == connection
+
+
+def test_a_pc_with_a_collector_is_a_pc() -> None:
+    connection = taken(**COLLECTED, scepfix_platform="windows")
+
+    assert (channel_of(connection), platform_of(connection)) == ("collector", Platform.WINDOWS)
+    assert taken(**connection) == connection
+
+
+def test_a_device_that_is_connected_to_has_no_channel() -> None:
+    assert channel_of(taken()) == ""
+
+
+@pytest.mark.parametrize("serial", [None, "", "x", "C02 {{ x }}", "C02\n", 12, "-oProxyCommand=x", "a" * 61])
+def test_a_collector_needs_a_serial_number(serial: object) -> None:
+    said = refused(scepfix_channel="collector", scepfix_serial_number=serial)
+
+    assert said.startswith("scepfix_serial_number ")
+    assert is_inert(said)
+
+
+@pytest.mark.parametrize("channel", ["ssh", "Collector", True, ["collector"], "{{ x }}"])
+def test_another_channel_is_refused(channel: object) -> None:
+    assert refused(scepfix_channel=channel).startswith("scepfix_channel ")
+
+
+def test_what_a_group_says_of_connections_is_checked_all_the_same() -> None:
+    assert "ansible_password" in refused(**COLLECTED, ansible_password="x")

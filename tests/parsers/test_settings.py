@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,18 @@ from scepfix.adapters.settings_file import load_settings
 from scepfix.domain.errors import UsageError
 from scepfix.domain.plan import ProofGrade
 from scepfix.domain.policy import RepairPolicy
-from scepfix.parsers.located_yaml import parse
-from scepfix.parsers.settings import DEFAULT_UNPACKED_MIB, ServiceSettings, SettingsFile, read_settings
+from scepfix.parsers.located_yaml import Located, parse
+from scepfix.parsers.service_settings import (
+    MDM_KINDS,
+    OKTA_KINDS,
+    OPTION_VARIABLES,
+    SERVICES,
+    Kind,
+    SecretRef,
+    ServiceSettings,
+    variable,
+)
+from scepfix.parsers.settings import DEFAULT_UNPACKED_MIB, SettingsFile, read_settings
 
 WHOLE = """\
 ways_in:
@@ -70,7 +81,7 @@ def test_a_wrong_setting_is_refused_with_its_line(text: str, line: int, message:
 
 
 REPAIR = """\
-mdm: {kind: simulated, url: "http://127.0.0.1:1", token_file: t, profile: com.example.scep, exclusion_group: g}
+mdm: {kind: simulated, url: "http://127.0.0.1:1", token: {file: t}, profile: com.example.scep, exclusion_group: g}
 okta: {kind: simulated, url: "http://127.0.0.1:2"}
 repair: {poll_seconds: 2, put_back_after_hours: 168, proof_grade: mdm, deny: [ceo-mac, carol]}
 allowed_signers: signers
@@ -80,8 +91,17 @@ allowed_signers: signers
 def test_what_a_repair_needs_is_read() -> None:
     found = read_settings(parse(REPAIR, "config.yml"))
 
-    assert found.mdm == ServiceSettings("simulated", "http://127.0.0.1:1", "t", "com.example.scep", "g")
-    assert found.okta == ServiceSettings("simulated", "http://127.0.0.1:2")
+    assert found.mdm == ServiceSettings(
+        "simulated",
+        {"url": "http://127.0.0.1:1", "profile": "com.example.scep", "exclusion_group": "g"},
+        {"token": SecretRef("file", "t")},
+    )
+    assert (found.mdm.url, found.mdm.profile, found.mdm.exclusion_group) == (
+        "http://127.0.0.1:1",
+        "com.example.scep",
+        "g",
+    )
+    assert found.okta == ServiceSettings("simulated", {"url": "http://127.0.0.1:2"})
     assert found.repair == RepairPolicy(
         poll_seconds=2, put_back_after_hours=168, proof_grade=ProofGrade.MDM, deny=("ceo-mac", "carol")
     )
@@ -93,14 +113,30 @@ def test_a_repair_that_is_not_set_has_its_defaults(text: str) -> None:
     assert read_settings(parse(text, "config.yml")) == SettingsFile()
 
 
+def test_an_mdm_that_does_not_push_is_waited_for_longer_unless_the_site_says_otherwise() -> None:
+    intune = "mdm: {kind: intune, tenant: t, client_id: c, client_secret: {env: X}, profile: p, exclusion_group: g}\n"
+
+    assert read_settings(parse(intune, "config.yml")).repair == RepairPolicy(
+        put_back_after_hours=24, uninstall_minutes=540, reinstall_minutes=540
+    )
+    said = read_settings(parse(intune + "repair: {put_back_after_hours: 2}\n", "config.yml")).repair
+    assert (said.put_back_after_hours, said.uninstall_minutes) == (2, 540)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("mdm: {kind: simulated}\n", "url"),
         ("mdm: {kind: simulated, url: u}\n", "exclusion_group"),
-        ("mdm: {kind: jamf, url: u, profile: p, exclusion_group: g}\n", "mdm.kind"),
+        (
+            "mdm: {kind: jamff, url: u, profile: p, exclusion_group: g}\n",
+            "mdm.kind: 'jamff' is not known; did you mean",
+        ),
+        ("mdm: {kind: 7}\n", "mdm.kind: 7 is not known"),
+        ("mdm: {kind: jamf, url: u, profile: p, exclusion_group: g}\n", "mdm lacks the key 'client_id'"),
         ("mdm: {kind: simulated, url: '', profile: p, exclusion_group: g}\n", "mdm.url must be text"),
-        ("mdm: {kind: simulated, url: u, profile: p, exclusion_group: g, token: geheim}\n", "unknown key 'token'"),
+        ("mdm: {kind: simulated, url: u, profile: p, exclusion_group: g, token: geheim}\n", "mdm.token must say where"),
+        ("mdm: {kind: simulated, url: u, profile: p, exclusion_group: g, token_file: t}\n", "unknown key 'token_file'"),
         ("mdm: [x]\n", "mdm must be a mapping"),
         ("okta: {kind: simulated, url: u, profile: p}\n", "unknown key 'profile'"),
         ("okta: {url: u}\n", "kind"),
@@ -137,12 +173,184 @@ def test_several_problems_are_all_told_at_once() -> None:
     assert sorted(line.strip().split(": ")[0] for line in lines[1:]) == ["config.yml:1", "config.yml:2", "config.yml:3"]
 
 
+# --- systems ----------------------------------------------------------------------------------------------------
+
+JAMF = "mdm: {kind: jamf, url: u, client_id: i, client_secret: {file: s}, profile: p, exclusion_group: g}\n"
+
+
+def whole(section: str, name: str, kind: Kind) -> dict[str, object]:
+    """Return a section of that kind in which everything is set."""
+    secrets = (*kind.secrets, *kind.optional_secrets, *(kind.one_of[0] if kind.one_of else ()))
+    return {
+        "kind": name,
+        **{key: f"the {key}" for key in (*kind.required, *kind.optional)},
+        **{key: bounds[0] for key, bounds in kind.numbers.items()},
+        **{key: {"env": f"MY_{key}".upper()} for key in secrets},
+    }
+
+
+EVERY_KIND = [(section, name) for section, kinds in SERVICES.items() for name in kinds]
+
+
+@pytest.mark.parametrize(("section", "name"), EVERY_KIND)
+def test_every_kind_is_read_whole_and_with_no_more_than_it_needs(section: str, name: str) -> None:
+    kind = SERVICES[section][name]
+    everything = whole(section, name, kind)
+
+    found = getattr(read_settings(Located("config.yml", {section: everything}, {})), section)
+
+    assert {"kind": found.kind, **found.options} == {
+        key: value for key, value in everything.items() if not isinstance(value, dict)
+    }
+    assert {key: {"env": ref.name} for key, ref in found.secrets.items()} == {
+        key: value for key, value in everything.items() if isinstance(value, dict)
+    }
+    needed = {"kind", *kind.required, *kind.secrets, *(kind.one_of[0] if kind.one_of else ())}
+    read_settings(Located("config.yml", {section: {key: everything[key] for key in needed}}, {}))
+    for key in needed:
+        less = {other: everything[other] for other in needed - {key}}
+        with pytest.raises(UsageError, match=key):
+            read_settings(Located("config.yml", {section: less}, {}))
+
+
+@pytest.mark.parametrize(
+    ("text", "ref"),
+    [
+        ("{env: A_TOKEN}", SecretRef("env", "A_TOKEN")),
+        ("{file: secrets/token}", SecretRef("file", "secrets/token")),
+        ("{keyring: jamf, user: scepfix}", SecretRef("keyring", "jamf", "scepfix")),
+        ("{vault: secrets.yml, key: jamf}", SecretRef("vault", "secrets.yml", "jamf")),
+    ],
+)
+def test_a_secret_is_a_reference(text: str, ref: SecretRef) -> None:
+    found = read_settings(parse(JAMF.replace("{file: s}", text), "config.yml")).mdm
+
+    assert found is not None
+    assert found.secrets == {"client_secret": ref}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("geheim", "mdm.client_secret must say where the secret lies: {env: NAME}, {file: PATH}, "),
+        ("[geheim]", "no secret belongs into this file"),
+        ("{}", "mdm.client_secret must be one of {env: NAME}, "),
+        ("{text: geheim}", "mdm.client_secret must be one of {env: NAME}, "),
+        ("{env: ''}", "mdm.client_secret.env must be text"),
+        ("{env: A, key: b}", "unknown key 'key'"),
+        ("{keyring: jamf}", "mdm.client_secret lacks the key 'user'"),
+        ("{vault: f, user: k}", "mdm.client_secret lacks the key 'key'"),
+        ("{file: a, env: b}", "unknown key 'file'"),
+    ],
+)
+def test_a_secret_that_is_none_of_them_is_refused_and_not_shown(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_settings(parse(JAMF.replace("{file: s}", text), "config.yml"))
+
+    assert message in caught.value.message
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize("secrets", ["", ", token: {env: A}, private_key: {env: B}"])
+def test_exactly_one_kind_of_credential_is_named(secrets: str) -> None:
+    with pytest.raises(UsageError, match="okta needs either token or private_key"):
+        read_settings(parse(f"okta: {{kind: okta, url: u{secrets}}}\n", "config.yml"))
+
+
+# --- the environment --------------------------------------------------------------------------------------------
+
+
+def test_the_environment_counts_before_the_file_and_an_empty_variable_does_not() -> None:
+    environment = {"SCEPFIX_MDM_URL": "https://other", "SCEPFIX_MDM_PROXY": "http://p", "SCEPFIX_MDM_CLIENT_ID": " "}
+
+    found = read_settings(parse(JAMF, "config.yml"), environment).mdm
+
+    assert found is not None
+    assert (found.url, found.text("proxy"), found.text("client_id")) == ("https://other", "http://p", "i")
+
+
+def test_what_the_file_leaves_out_the_environment_may_set() -> None:
+    text = JAMF.replace("url: u, ", "")
+
+    found = read_settings(parse(text, "config.yml"), {"SCEPFIX_MDM_URL": "https://there"}).mdm
+
+    assert found is not None
+    assert found.url == "https://there"
+
+
+def test_the_two_sections_of_okta_are_told_apart() -> None:
+    text = "okta: {kind: simulated, url: a}\nokta_write: {kind: simulated, url: b}\n"
+
+    found = read_settings(parse(text, "config.yml"), {"SCEPFIX_OKTA_WRITE_URL": "c"})
+
+    assert found.okta is not None
+    assert found.okta_write is not None
+    assert (found.okta.url, found.okta_write.url) == ("a", "c")
+
+
+def test_a_system_that_the_file_does_not_name_is_not_set_by_the_environment() -> None:
+    assert read_settings(parse("{}", "config.yml"), {"SCEPFIX_MDM_URL": "u", "SCEPFIX_OKTA_X": "y"}) == SettingsFile()
+
+
+def test_a_variable_that_sets_nothing_is_told_with_all_other_problems() -> None:
+    environment = {"SCEPFIX_MDM_ULR": "geheim", "SCEPFIX_MDM_TENANT": "t", "HOME": "/", "SCEPFIX_OKTA_URL": "x"}
+
+    with pytest.raises(UsageError) as caught:
+        read_settings(parse(f"ways_in: x\n{JAMF}", "config.yml"), environment)
+
+    _, first, second, third = caught.value.message.splitlines()
+    assert first.strip().startswith("config.yml:1: ways_in must be a list")
+    assert second.strip().startswith("config.yml:2: the environment variable 'SCEPFIX_MDM_ULR' sets no option")
+    assert "did you mean 'SCEPFIX_MDM_URL'?" in second
+    assert "'SCEPFIX_MDM_TENANT'" in third
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_variable_that_holds_a_secret_is_no_slip() -> None:
+    text = JAMF.replace("{file: s}", "{env: SCEPFIX_MDM_CLIENT_SECRET}")
+
+    found = read_settings(parse(text, "config.yml"), {"SCEPFIX_MDM_CLIENT_SECRET": "geheim"}).mdm
+
+    assert found is not None
+    assert "geheim" not in repr(found)
+
+
+@pytest.mark.parametrize("text", ["0", "6", "-1", "2.0", "1e9", "geheim", "\u0663", "9" * 5000])
+def test_a_number_of_the_environment_is_checked(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {"counted": Kind(("url",), numbers={"pages": (1, 5)})}
+    monkeypatch.setitem(SERVICES, "okta", kinds)
+    located = parse("okta: {kind: counted, url: u, pages: 3}\n", "config.yml")
+
+    found = read_settings(located, {"SCEPFIX_OKTA_PAGES": "4"}).okta
+    with pytest.raises(UsageError) as caught:
+        read_settings(located, {"SCEPFIX_OKTA_PAGES": text})
+
+    assert found is not None
+    assert (found.number("pages", 1), found.number("other", 7)) == (4, 7)
+    assert caught.value.message == "the environment variable SCEPFIX_OKTA_PAGES must be a whole number from 1 to 5"
+
+
+def test_every_option_has_a_variable_and_no_secret_has_one() -> None:
+    assert variable("okta_write", "client_id") == "SCEPFIX_OKTA_WRITE_CLIENT_ID"
+    assert variable("mdm", "url") in OPTION_VARIABLES
+    secrets = {
+        variable(section, key)
+        for section, kinds in SERVICES.items()
+        for kind in kinds.values()
+        for key in (*kind.secrets, *kind.optional_secrets, *(one for keys in kind.one_of for one in keys))
+    }
+    assert secrets.isdisjoint(OPTION_VARIABLES)
+    assert MDM_KINDS.keys() & OKTA_KINDS.keys() == {"simulated"}
+
+
 # --- the file itself --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(autouse=True)
 def no_settings_of_this_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    for name in [name for name in os.environ if name.startswith("SCEPFIX_")]:
+        monkeypatch.delenv(name)
 
 
 def refused(tmp_path: Path, data: bytes) -> UsageError:
@@ -195,6 +403,31 @@ def test_a_relative_configuration_folder_is_ignored(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
 
     assert load_settings(None).ways_in == ()
+
+
+def test_the_environment_may_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here.yml").write_text("ways_in: [here]\n")
+    (tmp_path / "there.yml").write_text("ways_in: [there]\n")
+    monkeypatch.setenv("SCEPFIX_CONFIG", str(tmp_path / "there.yml"))
+
+    assert load_settings(None).ways_in == ("there",)
+    assert load_settings(None).file == str(tmp_path / "there.yml")
+    assert load_settings(str(tmp_path / "here.yml")).ways_in == ("here",)
+
+    (tmp_path / "there.yml").unlink()
+    with pytest.raises(UsageError) as caught:
+        load_settings(None)
+    assert (caught.value.message, caught.value.where) == ("no such file", str(tmp_path / "there.yml"))
+
+
+def test_the_environment_sets_what_a_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.yml").write_text("okta: {kind: simulated, url: u}\n")
+    monkeypatch.setenv("SCEPFIX_OKTA_URL", "https://there")
+
+    found = load_settings(str(tmp_path / "config.yml")).okta
+
+    assert found is not None
+    assert found.url == "https://there"
 
 
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
@@ -265,17 +498,31 @@ def test_the_limit_becomes_bytes(tmp_path: Path) -> None:
     assert load_settings(str(tmp_path / "config.yml")).unpacked_bytes == 3 * 1024 * 1024
 
 
-@pytest.mark.parametrize("key", ["mdm", "okta"])
-def test_a_token_file_starts_at_the_folder_of_the_file_and_must_be_there(tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize("key", ["mdm", "okta", "okta_write"])
+def test_a_secret_file_starts_at_the_folder_of_the_file_and_must_be_there(tmp_path: Path, key: str) -> None:
     more = ", profile: p, exclusion_group: g" if key == "mdm" else ""
-    text = f"{key}: {{kind: simulated, url: u, token_file: secret{more}}}\n".encode()
+    text = f"{key}: {{kind: simulated, url: u, token: {{file: secret}}{more}}}\n".encode()
     error = refused(tmp_path, text)
-    assert error.message == f"{key}.token_file names 'secret', and there is no such file"
+    assert error.message == f"{key}.token.file names 'secret', and there is no such file"
 
     (tmp_path / "secret").write_text("geheim")
     found = getattr(load_settings(str(tmp_path / "config.yml")), key)
 
-    assert found.token_file == str(tmp_path / "secret")
+    assert (found.secrets, found.folder) == ({"token": SecretRef("file", "secret")}, str(tmp_path))
+
+
+def test_all_files_that_are_not_there_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCEPFIX_MDM_CA_FILE", "of-the-environment.pem")
+
+    error = refused(tmp_path, f"catalogue: none.yml\nissuer_certificates: [gone.pem]\n{JAMF}".encode())
+
+    assert error.message.splitlines() == [
+        "4 problems",
+        f"  {tmp_path}/config.yml:1: catalogue names 'none.yml', and there is no such file",
+        f"  {tmp_path}/config.yml:3: SCEPFIX_MDM_CA_FILE names 'of-the-environment.pem', and there is no such file",
+        f"  {tmp_path}/config.yml:3: mdm.client_secret.file names 's', and there is no such file",
+        f"  {tmp_path}/config.yml:2: issuer_certificates.0 names 'gone.pem', and there is no such file",
+    ]
 
 
 def test_allowed_signers_that_are_not_there_are_an_error(tmp_path: Path) -> None:

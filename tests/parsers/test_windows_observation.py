@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from tests.certificate_factory import authority, make
 
 from scepfix.domain.errors import InputError
-from scepfix.parsers.windows_observation import certificate_in_file, parse_windows_observation
+from scepfix.parsers.windows_certificate_blob import certificate_in_blob
+from scepfix.parsers.windows_observation import parse_windows_observation
 
 SENT = datetime(2026, 11, 24, 9, 0, 0, tzinfo=UTC)
 RECEIVED = SENT + timedelta(seconds=2)
 GOOD = make(issuer=authority())
 FOREIGN = make(subject="printer", marker=None, number=3)
+SID = "S-1-5-21-1004336348-1177238915-682003330-1001"
 SCRIPTS = [
     Path(__file__).parents[2] / "plugins/plugin_utils/observe_windows.ps1",
     Path(__file__).parents[2] / "docs/try-on-windows.ps1",
@@ -31,8 +33,8 @@ def b64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def file_with(der: bytes) -> bytes:
-    """Return a file of SystemCertificates: a friendly name, then the certificate."""
+def blob_with(der: bytes) -> bytes:
+    """Return a certificate as SystemCertificates keeps it: a friendly name, then the certificate."""
     return b"".join(struct.pack("<III", number, 1, len(value)) + value for number, value in ((11, b"x\0"), (32, der)))
 
 
@@ -52,7 +54,7 @@ def document(**other: Any) -> dict[str, Any]:
         ],
         "roots": 40,
         "current_user": [],
-        "personal_files": [{"person": "ann", "files": [b64(file_with(GOOD.der)), b64(b"junk")]}],
+        "personal": [{"sid": SID, "blobs": [b64(blob_with(GOOD.der)), b64(blob_with(GOOD.der)), b64(b"junk")]}],
         "scep": [{"instance_id": "ABC", "thumbprint": "", "status": 1, "error_code": 0}],
         "enrolled": True,
         "service_present": None,
@@ -78,10 +80,10 @@ def test_a_whole_answer_is_read() -> None:
     assert (seen.identity.serial_number, seen.name, seen.os_build) == ("5CG1234XYZ", "PC-1", "26100")
     assert [(one.der, one.store, one.private_key) for one in seen.certificates] == [
         (GOOD.der, "local-machine", True),
-        (GOOD.der, "current-user:ann", None),
+        (GOOD.der, f"user:{SID}", None),
     ]
     assert (seen.complete, seen.enrolled, seen.daemon_present, seen.clock_offset_seconds) == (True, True, None, 0.0)
-    assert [one.is_scep for one in seen.profiles] == [True]
+    assert [(one.is_scep, one.enrolment) for one in seen.profiles] == [(True, "done")]
     assert (seen.log, seen.problems) == (b"2025 [ERR] x\n", ())
 
 
@@ -105,6 +107,35 @@ def test_lists_that_powershell_wrapped_are_lists() -> None:
     seen = read(line(document(local_machine={"value": [entry], "Count": 1})))
 
     assert (seen.complete, len(seen.certificates)) == (True, 2)
+
+
+@pytest.mark.parametrize(
+    ("node", "enrolment"),
+    [
+        ({"status": 1, "error_code": 0, "thumbprint": "AB" * 20}, f"done, certificate {'ab' * 20}"),
+        ({"status": 2, "error_code": None, "thumbprint": ""}, "pending"),
+        ({"status": 16, "error_code": -2147012889, "thumbprint": ""}, "failed, error 0x80072EE7"),
+        ({"status": 32}, "unknown"),
+        ({"status": "1", "error_code": "x", "thumbprint": "\x1b[31m"}, "unknown"),
+    ],
+)
+def test_the_nodes_of_the_csp_say_how_an_enrolment_stands(node: dict[str, Any], enrolment: str) -> None:
+    seen = read(line(document(scep=[{"instance_id": "ABC", **node}])))
+
+    assert [one.enrolment for one in seen.profiles] == [enrolment]
+
+
+def test_a_person_is_told_by_sid_and_nothing_else_is_taken_for_one() -> None:
+    seen = read(line(document(local_machine=[], personal=[{"sid": "ann; rm", "blobs": [b64(blob_with(GOOD.der))]}])))
+
+    assert [one.store for one in seen.certificates] == ["user"]
+
+
+def test_stores_of_people_that_could_not_be_read_are_a_problem_and_no_more() -> None:
+    seen = read(line(document(personal=None)))
+
+    assert seen.complete
+    assert seen.problems == ("people's own certificates could not be read",)
 
 
 @pytest.mark.parametrize("serial", ["", "Default string", "To be filled by O.E.M.", "\x1b[31mX", "a" * 100])
@@ -143,9 +174,9 @@ def test_garbage_is_no_answer(data: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_a_file_of_properties_never_breaks_the_reading(data: bytes) -> None:
-    assert certificate_in_file(file_with(GOOD.der)) == GOOD.der
-    certificate_in_file(data)
+def test_a_list_of_properties_never_breaks_the_reading(data: bytes) -> None:
+    assert certificate_in_blob(blob_with(GOOD.der)) == GOOD.der
+    certificate_in_blob(data)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -160,6 +191,6 @@ def test_the_script_parses(script: Path) -> None:
 
 def test_the_script_for_strangers_asks_the_same() -> None:
     ours, theirs = (script.read_text("utf-8") for script in SCRIPTS)
-    body = ours[ours.index("$ErrorActionPreference") : ours.index("[Console]::OutputEncoding")]
+    body = ours[ours.index("$ErrorActionPreference") : ours.index("if ($mode -eq 'line')")]
 
     assert body in theirs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -215,15 +215,14 @@ def test_one_process_at_a_time_goes_on_with_a_plan(one: Setup) -> None:
 
 
 def test_a_busy_exclusion_group_delays_and_nothing_more(one: Setup) -> None:
-    other = SqliteStore(one.file).hold("exclusion-group")
-    other.__enter__()
-
+    held = ExitStack()
+    held.enter_context(held.enter_context(closing(SqliteStore(one.file))).hold("exclusion-group"))
     sleep = one.clock.sleep
 
     def sleeps(seconds: float) -> None:
         sleep(seconds)
         if len(one.clock.slept) == 3:
-            other.__exit__(None, None, None)
+            held.close()
 
     one.clock.sleep = sleeps  # type: ignore[method-assign]
     (done,) = one.advance()
@@ -239,6 +238,9 @@ class OktaThatSays:
 
     def device_evidence(self, identity: Identity, person: str, admin: str) -> tuple[Evidence, ...]:
         raise AssertionError("nobody asks that here")
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     def registered(self, identity: Identity, person: str, since: datetime) -> bool | None:
         self.asked.append((identity, person, since))

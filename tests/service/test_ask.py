@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -15,11 +15,12 @@ from scepfix.adapters.evidence_sources import EvidenceSourcesOnDisk
 from scepfix.adapters.small_files import SmallFilesOnDisk
 from scepfix.cli.diagnose import exit_code
 from scepfix.cli.diagnosis_report import as_document, as_text
+from scepfix.domain.check import Check
 from scepfix.domain.device import Identity, Observation, host_of
 from scepfix.domain.errors import Exit, InputError, ScepfixError, UsageError
 from scepfix.domain.evidence import Evidence, Witness
 from scepfix.domain.fault import Catalogue, Symptom
-from scepfix.domain.mdm import ManagedProfile, MdmDevice
+from scepfix.domain.mdm import CertificateList, CollectedText, ListedCertificate, ManagedProfile, MdmDevice
 from scepfix.service.diagnose import DiagnoseReport, DiagnoseRequest, Ways, diagnose_device, diagnose_evidence
 from scepfix.service.observe import NotObserved
 from scepfix.service.ports import Inventory, InventoryDevice, Mdm, Okta
@@ -45,7 +46,7 @@ class Fleet:
     records: dict[str, MdmDevice] = field(default_factory=dict)
     person: str = ""
     mdm_is_down: bool = False
-    lists: dict[str, tuple[datetime, tuple[bytes, ...]]] = field(default_factory=dict)
+    lists: dict[str, CertificateList] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     # The inventory
@@ -96,8 +97,14 @@ class FleetMdm:
 
     put_back = nudge = exclude
 
-    def certificates(self, mdm_id: str) -> tuple[datetime, tuple[bytes, ...]] | None:
-        return self.fleet.lists.get(mdm_id)
+    def certificates(self, mdm_ids: Sequence[str]) -> Mapping[str, CertificateList]:
+        return {one: self.fleet.lists[one] for one in mdm_ids if one in self.fleet.lists}
+
+    def collected(self, mdm_ids: Sequence[str]) -> Mapping[str, CollectedText]:
+        raise AssertionError("nobody asked for what a collector printed")
+
+    def checks(self) -> Iterator[Check]:
+        raise AssertionError("a diagnosis checks no settings")
 
 
 @dataclass
@@ -108,11 +115,17 @@ class OktaOrg:
     is_down: bool = False
     asked: list[tuple[Identity, str, str]] = field(default_factory=list)
 
+    def checks(self) -> Iterator[Check]:
+        raise AssertionError("a diagnosis checks no settings")
+
     def device_evidence(self, identity: Identity, person: str, admin: str) -> tuple[Evidence, ...]:
         self.asked.append((identity, person, admin))
         if self.is_down:
             raise ScepfixError("okta-rate-limit", "429 Too Many Requests")
         return self.says
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     def registered(self, identity: Identity, person: str, since: datetime) -> bool | None:
         raise AssertionError("nobody waits for a registration here")
@@ -249,11 +262,22 @@ def test_a_device_that_the_mdm_does_not_know_is_not_managed() -> None:
 def test_the_mdms_certificate_list_confirms() -> None:
     silent = reading(complete=False, profiles=None)
     fleet = Fleet({"mac-042": silent}, {SERIAL: record(profile_installed=None)})
-    fleet.lists["17"] = (NOW, (GOOD.der,))
+    fleet.lists["17"] = CertificateList(NOW, (ListedCertificate(der=GOOD.der),))
 
     report = diagnosed(fleet)
 
     assert [item.says for item in report.inputs[1].evidence] == ["mdm.device", "keychain.certificate"]
+
+
+def test_a_list_without_bytes_counts_by_the_serial_numbers_that_the_device_showed() -> None:
+    fleet = Fleet({"mac-042": reading(stored(GOOD.der))}, {SERIAL: record()})
+    fleet.lists["17"] = CertificateList(NOW, (ListedCertificate("00A1"), ListedCertificate("ff")))
+    blind = Fleet({"mac-042": reading(complete=False)}, {SERIAL: record()}, lists=fleet.lists)
+
+    (item,) = [one for one in diagnosed(fleet).inputs[1].evidence if one.says == "keychain.certificate"]
+
+    assert (item.witness, item.facts["serial_number"]) == (Witness.MDM, "a1")
+    assert [one.says for one in diagnosed(blind).inputs[1].evidence] == ["mdm.device", "mdm.profile-installed"]
 
 
 def test_the_option_that_is_not_there_looks_at_no_device() -> None:

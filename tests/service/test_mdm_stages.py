@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from scepfix.domain.check import Check
 from scepfix.domain.device import Identity
 from scepfix.domain.errors import ScepfixError
-from scepfix.domain.mdm import ManagedProfile, MdmDevice
+from scepfix.domain.mdm import CertificateList, CollectedText, ManagedProfile, MdmDevice
 from scepfix.domain.run import EXCLUDE, NUDGE, PUT_BACK, Effect, Run, RunDevice
 from scepfix.service import mdm_stages
 
@@ -61,8 +62,14 @@ class SmallMdm:
     def nudge(self, mdm_ids: Sequence[str]) -> None:
         self._change("nudge", mdm_ids)
 
-    def certificates(self, mdm_id: str) -> None:
-        return None
+    def certificates(self, mdm_ids: Sequence[str]) -> Mapping[str, CertificateList]:
+        return {}
+
+    def collected(self, mdm_ids: Sequence[str]) -> Mapping[str, CollectedText]:
+        return {}
+
+    def checks(self) -> Iterator[Check]:
+        yield from ()
 
     def _change(self, verb: str, mdm_ids: Sequence[str], **change: bool) -> None:
         self.calls.append((verb, list(mdm_ids)))
@@ -180,3 +187,13 @@ def test_an_mdm_that_is_away_for_a_while_is_asked_again() -> None:
         mdm_stages.wait(mdm, run, answer, lambda one: False, time, 5)
 
     assert mdm.looks == 5
+
+
+def test_only_who_is_to_be_nudged_again_is_and_in_one_call() -> None:
+    mdm, run, notes = SmallMdm(1, 2, 3), run_of(1, 2, 3), Notes()
+    hosts = list(run.devices)
+    nudged = replace(run, devices={host: replace(run.devices[host], nudge=host != hosts[1]) for host in hosts})
+
+    mdm_stages.nudge_again(mdm, nudged, mdm_stages.look(mdm, nudged, Time()), hosts, notes)
+
+    assert mdm.calls == [("nudge", ["1", "3"])]

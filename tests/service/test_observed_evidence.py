@@ -17,7 +17,7 @@ from tests.parsers.pasted_logs import M2, M3, timed
 from scepfix.domain.device import Identity, InstalledProfile, Observation, StoredCertificate
 from scepfix.domain.evidence import SAYS, WORD_FACTS, Evidence, Witness
 from scepfix.domain.fault import Symptom
-from scepfix.domain.mdm import ManagedProfile, MdmDevice
+from scepfix.domain.mdm import CertificateList, ListedCertificate, ManagedProfile, MdmDevice
 from scepfix.domain.platform import Platform
 from scepfix.parsers.evidence_json import parse_evidence
 from scepfix.parsers.x509 import read_certificate
@@ -29,6 +29,7 @@ from scepfix.service.observed_evidence import (
     evidence_of_observation,
     notes_of_mdm,
     notes_of_observation,
+    serial_numbers_with_marker,
 )
 
 CA, OTHER_CA = authority(), authority(number=91)
@@ -301,15 +302,56 @@ def test_what_must_be_known_before_a_repair_is_a_note() -> None:
     ]
 
 
+def listed(*certificates: ListedCertificate | bytes) -> CertificateList:
+    return CertificateList(
+        NOW, tuple(ListedCertificate(der=one) if isinstance(one, bytes) else one for one in certificates)
+    )
+
+
+def of_list(*certificates: ListedCertificate | bytes, marked: Sequence[str] = ()) -> list[Evidence]:
+    return evidence_of_mdm_certificates(listed(*certificates), ISSUERS, marked)
+
+
 def test_the_mdms_certificate_list_is_another_witness() -> None:
     other = make(marker=None, subject="vpn").der
-    ours = evidence_of_mdm_certificates(NOW, [other, GOOD.der], ISSUERS)
+    ours = of_list(other, GOOD.der)
 
     assert says(ours) == ["keychain.certificate"]
     assert (ours[0].witness, ours[0].facts["org_issuer"], ours[0].facts["private_key"]) == (Witness.MDM, True, None)
-    assert says(evidence_of_mdm_certificates(NOW, [other], ISSUERS)) == ["mdm.certificate-none"]
-    assert evidence_of_mdm_certificates(NOW, [], ISSUERS) == []
-    assert evidence_of_mdm_certificates(NOW, [other, b"cut"], ISSUERS) == []
+    assert ours[0].observed_at == NOW
+    assert says(of_list(other)) == ["mdm.certificate-none"]
+    assert of_list() == []
+    assert of_list(other, b"cut") == []
+
+
+def test_a_line_without_bytes_counts_only_by_a_serial_number_that_was_seen_with_its_marker() -> None:
+    seen = serial_numbers_with_marker(reading(stored(GOOD.der), stored(make(marker=None, serial=0xB2).der)))
+    assert seen == {"a1"}
+
+    (found,) = of_list(ListedCertificate("A1"), ListedCertificate("b2"), marked=[*seen])
+
+    assert (found.witness, found.observed_at) == (Witness.MDM, NOW)
+    assert found.facts == {"device_access_marker": True, "serial_number": "a1"}
+    assert of_list(ListedCertificate("a1"), ListedCertificate("")) == []
+    assert of_list(ListedCertificate("b2"), marked=[*seen]) == []
+
+
+def test_a_list_with_lines_without_bytes_never_says_that_there_is_none() -> None:
+    assert of_list(make(marker=None).der, ListedCertificate("c3"), marked=["a1"]) == []
+
+
+def test_what_the_device_does_not_report_any_more_never_counts() -> None:
+    gone = [ListedCertificate("a1", current=False), ListedCertificate(der=GOOD.der, current=False)]
+
+    assert of_list(*gone, marked=["a1"]) == []
+    assert says(of_list(*gone, make(marker=None).der, marked=["a1"])) == ["mdm.certificate-none"]
+    assert says(of_list(ListedCertificate("a1", current=True), marked=["a1"])) == ["keychain.certificate"]
+
+
+def test_the_same_certificate_in_the_list_is_no_second_one() -> None:
+    found = [*evidence(reading(stored(GOOD.der))), *of_list(ListedCertificate("00a1"), marked=["a1"])]
+
+    assert fault(*found, *evidence_of_mdm(record(), PROFILE, NOW)) is None
 
 
 # --- hostile text -----------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.simulator.worlds import NOW, fingerprint, world_of
 
 from scepfix.domain.errors import ScepfixError
-from scepfix.domain.mdm import MdmDevice
+from scepfix.domain.mdm import CollectedText, MdmDevice
+from scepfix.domain.moment import rfc3339
 from scepfix.simulator.mac import Mac, has_marker
 from scepfix.simulator.mdm import MdmOnAClock
 from scepfix.simulator.world import MacSpec, World
@@ -104,7 +105,7 @@ def test_an_idle_world_stays_as_it_is(tmp_path: Path) -> None:
     record(world)
     world.mdm.profile()
     world.mdm.members(NOW)
-    world.mdm.certificates("1", NOW)
+    world.mdm.certificates(["1"], NOW)
 
     assert fingerprint(world.folder) == before
 
@@ -272,12 +273,20 @@ def test_what_the_mdm_says_of_profile_and_device_can_be_set(tmp_path: Path) -> N
 def test_the_certificate_list_is_that_of_the_last_check_in(tmp_path: Path) -> None:
     world = world_of(tmp_path)
 
-    found = world.mdm.certificates("1", NOW)
+    found = world.mdm.certificates(["1", "2"], NOW)
 
-    assert found is not None
-    assert found[0] == NOW
-    assert marked(world.macs["healthy"])[0] in found[1]
-    assert world.mdm.certificates("2", NOW) is None
+    assert set(found) == {"1"}
+    assert found["1"].taken_at == NOW
+    assert marked(world.macs["healthy"])[0] in [one.der for one in found["1"].certificates]
+
+
+def test_what_the_collector_printed_is_there_where_it_was_put(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    assert world.mdm.collected(["1", "2"]) == {}
+
+    world.mdm.set_devices({"1": {"collected": {"line": "scepfix/1", "collected_at": rfc3339(NOW)}}})
+
+    assert world.mdm.collected(["1", "2"]) == {"1": CollectedText("scepfix/1", NOW)}
 
 
 def test_a_device_without_record_is_not_there(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.simulator.worlds import NOW, world_of
 
 from scepfix.simulator.mac import LOG
+from scepfix.simulator.okta import REGISTERED
 from scepfix.simulator.world import World
 
 LATER = NOW + timedelta(hours=1)
@@ -91,3 +92,27 @@ def test_a_deleted_record_is_not_found_and_the_system_log_tells_it(tmp_path: Pat
     assert (status, target["detailEntry"]["serialNumber"]) == (200, world.macs["deleted"].facts.serial_number)
     status, error = world.okta.answer(f"/api/v1/devices/{target['id']}", {})
     assert (status, error["errorCode"]) == (404, "E0000007")
+
+
+def test_people_are_known_by_login_in_any_case_and_by_id(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    person = world.macs["healthy"].facts.person
+
+    status, user = world.okta.answer(f"/api/v1/users/{person.upper()}", {})
+
+    assert (status, user["profile"]["login"]) == (200, person)
+    assert world.okta.answer(f"/api/v1/users/{user['id']}", {}) == (200, user)
+    [record] = records(world, "healthy")
+    assert [one["user"] for one in world.okta.answer(f"/api/v1/devices/{record['id']}/users", {})[1]] == [user]
+    [listed] = world.okta.answer("/api/v1/devices", {"expand": "userSummary"})[1]
+    assert [one["user"] for one in listed["_embedded"]["users"]] == [user]
+    events = world.okta.answer("/api/v1/logs", {"filter": f'eventType eq "{REGISTERED}"'})[1]
+    assert {user["id"]} == {one["id"] for event in events for one in event["target"] if one["type"] == "User"}
+
+
+def test_the_log_has_an_end_where_one_is_asked_for(tmp_path: Path) -> None:
+    world = world_of(tmp_path, "deleted")
+    query = {"filter": 'eventType eq "device.lifecycle.delete"', "since": "2026-11-21T12:00:00Z"}
+
+    assert len(world.okta.answer("/api/v1/logs", {**query, "until": "2026-11-21T12:00:00Z"})[1]) == 1
+    assert world.okta.answer("/api/v1/logs", {**query, "until": "2026-11-21T12:00:00Z", "since": "2026-11-22"})[1] == []

@@ -12,12 +12,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.simulator.worlds import NOW, OBSERVE, on_the_mac, world_of
 
-from scepfix.adapters.okta.simulated import SimulatedOkta
+from scepfix.adapters.okta.management_api import OktaManagementApi
 from scepfix.adapters.settings_file import load_settings
 from scepfix.domain.device import Observation
 from scepfix.domain.diagnosis import Verdict
+from scepfix.domain.evidence import Evidence
 from scepfix.parsers.macos_observation import parse_macos_observation
-from scepfix.parsers.settings import ServiceSettings
+from scepfix.parsers.service_settings import SecretRef, ServiceSettings
 from scepfix.parsers.windows_observation import parse_windows_observation
 from scepfix.parsers.x509 import read_certificate
 from scepfix.rules.diagnose import diagnose
@@ -26,6 +27,8 @@ from scepfix.service.observed_evidence import evidence_of_mdm, evidence_of_obser
 from scepfix.simulator.mac import BEHAVIOURS
 from scepfix.simulator.observed import observe
 from scepfix.simulator.okta import HELPDESK
+from scepfix.simulator.peers import okta_face
+from scepfix.simulator.peers.http import JsonServer
 from scepfix.simulator.profile import IDENTIFIER
 from scepfix.simulator.scenarios import SCENARIOS
 from scepfix.simulator.world import MacSpec, World
@@ -60,8 +63,20 @@ FAULTS: dict[str, str | None] = {
 }
 
 
-def okta_of(world: World) -> SimulatedOkta:
-    return SimulatedOkta(ServiceSettings("simulated", "http://127.0.0.1"), world.okta.answer, lambda: NOW)
+@pytest.fixture(autouse=True)
+def token_of_okta(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OKTA_TOKEN", "token")
+
+
+def okta_says(world: World, name: str) -> tuple[Evidence, ...]:
+    facts = world.macs[name].facts
+    server = JsonServer(okta_face.face(world.okta), {"token": False})
+    try:
+        settings = ServiceSettings("simulated", {"url": server.url}, {"token": SecretRef("env", "OKTA_TOKEN")})
+        return OktaManagementApi(settings, now=lambda: NOW).device_evidence(facts.identity, facts.person, HELPDESK)
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def seen(world: World, name: str) -> Observation:
@@ -83,7 +98,7 @@ def test_a_scenario_is_diagnosed_as_what_it_is(tmp_path: Path, scenario: str) ->
     evidence = [
         *evidence_of_observation(seen(world, scenario), [issuer], identifier=IDENTIFIER),
         *evidence_of_mdm(record, world.mdm.profile(), NOW),
-        *okta_of(world).device_evidence(facts.identity, facts.person, HELPDESK),
+        *okta_says(world, scenario),
     ]
 
     found = diagnose(evidence, load_settings(None).catalogue, NOW, Circumstances())

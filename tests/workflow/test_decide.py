@@ -578,6 +578,34 @@ def test_a_tick_that_comes_too_early_changes_nothing() -> None:
     assert walk.tick(timedelta(seconds=1)).last == Decision(before)
 
 
+def test_a_new_certificate_is_waited_for_until_the_next_line_of_a_collector() -> None:
+    walk = Walk().to(Stage.INSPECT)
+    collected = replace(walk.state.device, connection={"scepfix_channel": "collector"})
+
+    assert deadline(walk.state, POLICY) - walk.now == timedelta(minutes=POLICY.inspect_minutes)
+    assert deadline(replace(walk.state, device=collected), POLICY) - walk.now == timedelta(hours=26)
+
+
+@pytest.mark.parametrize("stage", [Stage.UNINSTALL, Stage.REINSTALL])
+def test_while_the_mdm_waits_the_device_is_nudged_again_every_few_minutes(stage: Stage) -> None:
+    walk, nudges = Walk().to(stage), []
+    for _ in range(10):
+        walk.answer(stage, NOT_YET, after=timedelta()).tick(MINUTE)
+        assert walk.wants == (RunStage(stage),)
+        nudges.append(walk.state.nudge)
+
+    assert [number for number, nudged in enumerate(nudges, 1) if nudged] == [5, 10]
+    walk.answer(stage, DONE)
+    assert not walk.state.nudge
+
+
+@pytest.mark.parametrize(("stage", "pause"), [(Stage.UNINSTALL, 60), (Stage.REINSTALL, 180)])
+def test_looks_grow_rarer_but_not_while_the_profile_may_be_away(stage: Stage, pause: int) -> None:
+    walk = Walk().to(stage).answer(stage, NOT_YET, after=30 * MINUTE)
+
+    assert walk.state.wake_at == walk.now + timedelta(seconds=pause)
+
+
 @pytest.mark.parametrize("stage", [Stage.PREFLIGHT, Stage.UNINSTALL, Stage.CONFIRM, Stage.REINSTALL])
 def test_the_answer_of_another_stage_moves_nothing(stage: Stage) -> None:
     walk = Walk().to(Stage.INSPECT).answer(stage, DONE)

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from tests.certificate_factory import authority, make
+from tests.certificate_factory import Made, authority, make
 from tests.workflow.repair_factory import (
     CA,
     DAY,
@@ -33,7 +33,7 @@ from tests.workflow.repair_factory import (
 )
 
 from scepfix.domain.certificate import MARKER_EKU_OID, Certificate
-from scepfix.domain.device import Identity, Observation, StoredCertificate
+from scepfix.domain.device import Identity, Observation, StoredCertificate, ToldCertificate
 from scepfix.domain.diagnosis import Answer
 from scepfix.domain.plan import ProofGrade
 from scepfix.domain.remediation import Proof
@@ -367,3 +367,119 @@ def test_a_plan_knows_its_device_by_any_spelling_of_its_keys() -> None:
     lower = Identity(IDENTITY.serial_number.lower(), IDENTITY.hardware_uuid.lower())
     assert not_planned(planned(), observation(OLD, identity=lower)) == ""
     assert not_planned(planned(), observation(OLD, identity=Identity())) == ""
+
+
+# --- what a device told, without the certificate's bytes --------------------------------------------------------------
+
+CA_KEY_ID, OTHER_KEY_ID = "aa" * 20, "bb" * 20
+#: The org's CA with a key id, which the certificates that are made here lack.
+ISSUERS_WITH_KEY_ID = tuple(replace(one, subject_key_id=CA_KEY_ID) for one in ISSUERS)
+
+
+def told(made: Made, *, private_key: bool | None = True, **other: object) -> StoredCertificate:
+    """Return a certificate as its device told of it."""
+    one = read(made)
+    fields: dict[str, object] = {
+        "serial_number": one.serial_number,
+        "sha256": one.sha256,
+        "not_before": one.not_before,
+        "not_after": one.not_after,
+        "public_key_sha256": one.public_key_sha256,
+        "authority_key_id": CA_KEY_ID,
+        "key_usage": one.key_usage,
+        "extended_key_usage": one.extended_key_usage,
+        "device_named": IDENTITY.hardware_uuid.lower(),
+        **other,
+    }
+    return StoredCertificate(b"", "system", private_key, told=ToldCertificate(**fields))  # type: ignore[arg-type]
+
+
+def test_what_was_told_proves_as_much_but_for_the_signature() -> None:
+    found = proved(observation(told(issued(REMOVED_AT))), ISSUERS_WITH_KEY_ID)
+
+    assert found.answer is Answer.YES
+    assert {proof.proved for proof in found.proofs} == {Answer.YES}
+    assert "as the device told; the signature was not verified here" in says(found.proofs, "yes")
+
+
+TOLD_FALSE_FIXED: dict[str, tuple[Callable[[], StoredCertificate], tuple[Certificate, ...], Answer, str]] = {
+    "the old one": (lambda: told(OLD), ISSUERS_WITH_KEY_ID, Answer.NO, "still there from before"),
+    "another CA": (
+        lambda: told(issued(REMOVED_AT), authority_key_id=OTHER_KEY_ID),
+        ISSUERS_WITH_KEY_ID,
+        Answer.NO,
+        "is not that of this org's CA",
+    ),
+    "no key id in it": (
+        lambda: told(issued(REMOVED_AT), authority_key_id=""),
+        ISSUERS_WITH_KEY_ID,
+        Answer.UNKNOWN,
+        "no key id to compare",
+    ),
+    "no key id in the CA's": (lambda: told(issued(REMOVED_AT)), ISSUERS, Answer.UNKNOWN, "no key id to compare"),
+    "it signed itself": (
+        lambda: told(issued(REMOVED_AT), self_signed=True),
+        ISSUERS_WITH_KEY_ID,
+        Answer.NO,
+        "it signed itself",
+    ),
+    "without its key": (
+        lambda: told(issued(REMOVED_AT), private_key=False),
+        ISSUERS_WITH_KEY_ID,
+        Answer.NO,
+        "private key is not there",
+    ),
+    "nobody looked for its key": (
+        lambda: told(issued(REMOVED_AT), private_key=None),
+        ISSUERS_WITH_KEY_ID,
+        Answer.UNKNOWN,
+        "was not seen",
+    ),
+    "the old key": (
+        lambda: told(issued(REMOVED_AT), public_key_sha256=known(OLD).public_key_sha256),
+        ISSUERS_WITH_KEY_ID,
+        Answer.NO,
+        "public key was there before",
+    ),
+    "issued before": (
+        lambda: told(issued(REMOVED_AT - DAY)),
+        ISSUERS_WITH_KEY_ID,
+        Answer.NO,
+        "issued before the removal",
+    ),
+    "of another device": (
+        lambda: told(issued(REMOVED_AT), device_named=OTHER_UUID.lower()),
+        ISSUERS_WITH_KEY_ID,
+        Answer.NO,
+        "names another device",
+    ),
+    "not for signing": (
+        lambda: told(issued(REMOVED_AT), key_usage=("keyEncipherment",)),
+        ISSUERS_WITH_KEY_ID,
+        Answer.NO,
+        "may not sign",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOLD_FALSE_FIXED)
+def test_what_was_told_and_proves_nothing(name: str) -> None:
+    stored_one, issuers, answer, words = TOLD_FALSE_FIXED[name]
+
+    found = proved(observation(stored_one()), issuers)
+
+    assert found.answer is answer
+    assert words in says(found.proofs, answer.value)
+
+
+def test_without_an_issuer_set_nothing_is_compared() -> None:
+    found = proved(observation(told(issued(REMOVED_AT))), ())
+
+    assert found.answer is Answer.YES
+    assert "no issuer certificate is set" in says(found.proofs, "unknown")
+
+
+def test_a_subject_that_names_no_device_is_no_reason_against_it() -> None:
+    found = proved(observation(told(issued(REMOVED_AT), device_named="")), ISSUERS_WITH_KEY_ID)
+
+    assert found.answer is Answer.YES

@@ -1,7 +1,8 @@
-"""The database that --database names: ``sqlite:///FILE``, or the one in the state folder."""
+"""The database that --database or SCEPFIX_DATABASE names: ``sqlite:///FILE``, or the one in the state folder."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -11,8 +12,10 @@ from scepfix.domain.inert import visible
 
 
 def database_file(url: str | None) -> Path:
-    """Given a URL or None, return the SQLite file. As everywhere, three slashes begin a relative path and four an
-    absolute one. Raise UsageError (``database-url``) for anything else."""
+    """Given the URL of --database or None, return the SQLite file. As everywhere, three slashes begin a relative path
+    and four an absolute one. Raise UsageError (``database-url``) for anything else."""
+    place = "--database" if url is not None else "SCEPFIX_DATABASE"
+    url = url if url is not None else os.environ.get("SCEPFIX_DATABASE") or None
     if url is None:
         return state_folder() / "scepfix.sqlite"
     parts = urlsplit(url)
@@ -22,7 +25,7 @@ def database_file(url: str | None) -> Path:
         raise UsageError(
             "database-url",
             f"no database that this version knows: {visible(parts.scheme or 'no scheme')}",
-            where="--database",
+            where=place,
             hint="sqlite:///relative/file or sqlite:////absolute/file",
         )
     return Path(name)

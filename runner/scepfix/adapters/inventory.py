@@ -44,17 +44,19 @@ _PROBLEMS_SHOWN = 20
 class AnsibleInventory:
     """Implements service.ports.Inventory on one inventory file, folder or script; it is read once."""
 
-    def __init__(self, path: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, path: str, timeout_seconds: float = TIMEOUT_SECONDS, config: str | None = None) -> None:
+        """``config`` is the settings file, for the collection's own inventory plugins."""
         self._path = path
         self._timeout_seconds = timeout_seconds
+        self._config = config
 
     def devices(self, names: Sequence[str], group: str | None = None) -> tuple[InventoryDevice, ...]:
-        """Given exact names or a group, return the devices, each once.
+        """Given exact names (or serial numbers that the inventory gives) or a group, return the devices, each once.
 
         Raise UsageError for a name that is not there, or a value that does not fit; RefusedError for an empty
         selection: nothing ever means *all*.
         """
-        wanted = self._of_group(group) if group is not None else list(dict.fromkeys(names))
+        wanted = self._of_group(group) if group is not None else list(dict.fromkeys(map(self._named, names)))
         if not wanted:
             raise RefusedError(
                 "empty-selection",
@@ -78,6 +80,13 @@ class AnsibleInventory:
             raise self._refused(problems)
         return tuple(found)
 
+    def _named(self, name: str) -> str:
+        """Return the name of the one device with that serial number, unless it is a name itself."""
+        if name in self._names:
+            return name
+        found = [host for host in self._hostvars if self._variables(host).get("scepfix_serial_number") == name]
+        return found[0] if len(found) == 1 else name
+
     @property
     def names(self) -> frozenset[str]:
         """Return every device's name, as it is shown."""
@@ -85,7 +94,7 @@ class AnsibleInventory:
 
     @cached_property
     def _listed(self) -> dict[str, Any]:
-        text = _run(self._path, self._timeout_seconds)
+        text = _run(self._path, self._timeout_seconds, self._config)
         try:
             listed = json.loads(text)
         except ValueError as error:
@@ -175,7 +184,7 @@ def _children(listed: Mapping[str, Any]) -> set[str]:
     return {child for group in groups for child in group.get("children", ()) if isinstance(child, str)}
 
 
-def _run(path: str, timeout_seconds: float) -> str:
+def _run(path: str, timeout_seconds: float, config: str | None = None) -> str:
     """Return what ``ansible-inventory --list`` prints. Raise UsageError where it cannot read the inventory in time."""
     file = Path(path).absolute()
     if not file.exists():
@@ -195,7 +204,7 @@ def _run(path: str, timeout_seconds: float) -> str:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=folder,
-            env={**kept, **_OURS},
+            env={**kept, **_OURS, **({"SCEPFIX_CONFIG": config} if config else {})},
             start_new_session=True,
         )
     except OSError as error:

@@ -15,7 +15,7 @@ from typing import Any
 from scepfix.domain.errors import InputError, ScepfixError
 from scepfix.domain.inert import visible
 from scepfix.domain.remediation import Stage, StageAnswer, StageResult
-from scepfix.domain.run import Effect, MdmAnswer, Run
+from scepfix.domain.run import CollectedAnswer, Effect, MdmAnswer, Run
 
 #: Host names that Ansible is given (domain.device.host_of), and by hand those of the inventory: each is a file's name.
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]{0,200}")
@@ -54,6 +54,19 @@ class RunFolder:
 
     def write_mdm(self, answer: MdmAnswer) -> None:
         self._write("mdm.json", answer.as_document())
+
+    # --- collected.json -----------------------------------------------------------------------------------------
+
+    def collected(self) -> CollectedAnswer:
+        """Return what ``collected.json`` says. Raise InputError where it is missing or is no such file."""
+        found = self._read("collected.json")
+        try:
+            return CollectedAnswer.from_document(found)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._wrong("collected.json", error) from error
+
+    def write_collected(self, answer: CollectedAnswer) -> None:
+        self._write("collected.json", answer.as_document())
 
     # --- effects ------------------------------------------------------------------------------------------------
 

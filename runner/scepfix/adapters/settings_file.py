@@ -13,7 +13,9 @@ from scepfix.domain.fault import Catalogue
 from scepfix.domain.policy import RepairPolicy
 from scepfix.parsers import located_yaml
 from scepfix.parsers.fault_catalogue import read_catalogue
-from scepfix.parsers.settings import ServiceSettings, SettingsFile, read_settings
+from scepfix.parsers.schema import Checker
+from scepfix.parsers.service_settings import SERVICES, ServiceSettings, variable
+from scepfix.parsers.settings import SettingsFile, read_settings
 
 _LARGEST_BYTES = 4 * 1024 * 1024
 
@@ -28,6 +30,7 @@ class SiteSettings:
     unpacked_bytes: int
     mdm: ServiceSettings | None
     okta: ServiceSettings | None
+    okta_write: ServiceSettings | None
     repair: RepairPolicy
     allowed_signers: str | None
     #: The settings file itself, absolute; None where there is none.
@@ -35,16 +38,18 @@ class SiteSettings:
 
 
 def load_settings(path: str | None) -> SiteSettings:
-    """Given the file that --config names (None: the default place, which may be empty), return the settings.
+    """Given the file that --config names (None: the one of SCEPFIX_CONFIG, else the default place, which may be empty),
+    return the settings, with what the environment sets instead.
 
     Raise UsageError with file, line and key for everything that is wrong in it or in the catalogue it names.
     """
+    path = path or os.environ.get("SCEPFIX_CONFIG") or None
     file = Path(path) if path else _default_place()
     if path is None and not file.is_file():
         found = SettingsFile()
     else:
         located = located_yaml.parse(_text(file), str(file))
-        found = read_settings(located)
+        found = read_settings(located, os.environ)
         _check_names(file, found, located)
     shipped = files("scepfix.rules").joinpath("faults.yml").read_text("utf-8")
     site = None
@@ -58,34 +63,49 @@ def load_settings(path: str | None) -> SiteSettings:
         unpacked_bytes=found.unpacked_mib * 1024 * 1024,
         mdm=_reached(file, found.mdm),
         okta=_reached(file, found.okta),
+        okta_write=_reached(file, found.okta_write),
         repair=found.repair,
         allowed_signers=str(_beside(file, found.allowed_signers)) if found.allowed_signers else None,
         file=str(file.absolute()) if path or file.is_file() else None,
     )
 
 
+#: Options that name a file which must be there.
+_FILE_OPTIONS = ("ca_file", "profile_file")
+
+
 def _check_names(file: Path, found: SettingsFile, located: located_yaml.Located) -> None:
-    """Raise UsageError at the setting that names a file which is not there."""
+    """Raise UsageError at the settings that name a file which is not there."""
     named: list[tuple[located_yaml.Path, str]] = [(("catalogue",), found.catalogue)] if found.catalogue else []
     named += [(("allowed_signers",), found.allowed_signers)] if found.allowed_signers else []
-    for key, service in (("mdm", found.mdm), ("okta", found.okta)):
-        named += [((key, "token_file"), service.token_file)] if service and service.token_file else []
+    for section, service in (("mdm", found.mdm), ("okta", found.okta), ("okta_write", found.okta_write)):
+        named += _named_by_service(section, service) if service else []
     named += [(("issuer_certificates", index), name) for index, name in enumerate(found.issuer_certificates)]
+    check = Checker(located)
     for path, name in named:
         if not _beside(file, name).is_file():
-            dotted = ".".join(str(part) for part in path)
-            raise UsageError(
-                "settings",
-                f"{dotted} names {name!r}, and there is no such file",
-                where=located.where(path),
-                hint=f"a relative name starts at {file.parent}",
-            )
+            check.problem(path, f"{_told(path)} names {name!r}, and there is no such file")
+    check.finish("settings", f"a relative name starts at {file.parent}")
+
+
+def _named_by_service(section: str, service: ServiceSettings) -> list[tuple[located_yaml.Path, str]]:
+    files: list[tuple[located_yaml.Path, str]] = [
+        ((section, key), service.text(key)) for key in _FILE_OPTIONS if key in service.options
+    ]
+    files += [
+        ((section, key, one.kind), one.name) for key, one in service.secrets.items() if one.kind in ("file", "vault")
+    ]
+    return files
+
+
+def _told(path: located_yaml.Path) -> str:
+    """Return the name of a setting, or of the environment variable that counts before it."""
+    name = variable(str(path[0]), str(path[1])) if len(path) == 2 and path[0] in SERVICES else ""
+    return name if os.environ.get(name, "").strip() else ".".join(str(part) for part in path)
 
 
 def _reached(file: Path, service: ServiceSettings | None) -> ServiceSettings | None:
-    if service is None or not service.token_file:
-        return service
-    return replace(service, token_file=str(_beside(file, service.token_file)))
+    return service and replace(service, folder=str(file.absolute().parent))
 
 
 def _default_place() -> Path:

@@ -10,16 +10,19 @@ from scepfix import wiring
 from scepfix.cli.apply import run_plan
 from scepfix.cli.context import Shared, shared_options
 from scepfix.cli.plan_report import as_text
+from scepfix.cli.remediation_report import nothing_to_do
 from scepfix.domain.errors import Exit, RefusedError
 from scepfix.domain.inert import visible
 from scepfix.domain.moment import rfc3339
-from scepfix.domain.plan import Plan
+from scepfix.domain.plan import Plan, SetAside
+from scepfix.domain.remediation import Outcome
 from scepfix.service.approve import approval_needed
+from scepfix.service.plan import EmptySelectionError
 
 
 @click.command(
-    epilog="Exit codes: as scepfix apply; 4 also where nothing is planned, the digest is another one, or nobody can be "
-    "asked.",
+    epilog="Exit codes: as scepfix apply; 0 also for a healthy device; 4 also where nothing can be planned, "
+    "the digest is another one, or nobody can be asked.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.argument("device", metavar="DEVICE")
@@ -42,7 +45,12 @@ def fix(shared: Shared, device: str, inventory: str, digest: str | None) -> Exit
     under_way = wiring.open_repair(device, shared.database)
     if under_way is not None and digest in (None, under_way.digest()):
         return _go_on(shared, under_way, device)
-    plan = wiring.preview((device,), None, inventory, None, shared.config, shared.tell)
+    try:
+        plan = wiring.preview((device,), None, inventory, None, shared.config, shared.tell)
+    except EmptySelectionError as empty:
+        if digest is not None or {one.code for one in empty.set_aside} != {"healthy"}:
+            raise
+        return _healthy(shared, empty.set_aside[0])
     needed = approval_needed(plan, wiring.settings(shared.config).repair)
     found = plan.digest()
     if digest is not None and digest.strip().lower() != found:
@@ -60,6 +68,15 @@ def fix(shared: Shared, device: str, inventory: str, digest: str | None) -> Exit
     if needed.changing:
         wiring.approve(plan, None, None, shared.config, shared.database)
     return run_plan(shared, plan, plan_file)
+
+
+def _healthy(shared: Shared, device: SetAside) -> Exit:
+    """Say that there is nothing to repair, and why it is believed."""
+    if shared.as_json:
+        shared.print_document("remediations", {"remediations": [nothing_to_do(device.name)], "score": []})
+    else:
+        shared.print_text(f"{device.name}: {Outcome.NOTHING_TO_DO.value}: {device.reason}")
+    return Exit.VERDICT
 
 
 def _go_on(shared: Shared, plan: Plan, device: str) -> Exit:

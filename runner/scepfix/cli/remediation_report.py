@@ -45,6 +45,21 @@ def as_document(remediations: Sequence[Remediation], scores: Sequence[Score]) ->
     }
 
 
+def nothing_to_do(device: str) -> dict[str, object]:
+    """Given the name of a healthy device, return its entry of the document: no plan, no run."""
+    empty = dict.fromkeys(("fault", "playbook", "stage", "proof_grade", "plan_digest", "started_at", "ended_at"))
+    return {
+        "device": device,
+        **empty,
+        "outcome": Outcome.NOTHING_TO_DO.value,
+        **dict.fromkeys(("waiting_for", "error", "new_certificate"), ""),
+        "proofs": [],
+        "leftovers": [],
+        "actual": {},
+        "predictions": [],
+    }
+
+
 def as_text(remediations: Sequence[Remediation], ways_in: Sequence[str] = ()) -> str:
     """Given remediations and the site's other ways in, return text for a person, styled."""
     blocks = [list(_remediation(one, ways_in)) for one in remediations] + [list(_score(score(remediations)))]

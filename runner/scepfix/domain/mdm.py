@@ -74,6 +74,43 @@ class MdmDevice:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedCertificate:
+    """One certificate as an MDM lists it; "" and None where it does not say.
+
+    ``der`` is there only where the MDM keeps it (NanoMDM): without it nobody can see the marker, so such a line counts
+    only by a serial number that was read from the DER before. Numbers and hashes are lower-case hex without prefix.
+    ``current``: False where the MDM says that the device does not report it any more.
+    """
+
+    serial_number: str = ""
+    sha1: str = ""
+    der: bytes = field(default=b"", repr=False)
+    common_name: str = ""
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    current: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateList:
+    """A device's certificates as its MDM knows them; ``taken_at`` is when the device was asked (aware)."""
+
+    taken_at: datetime
+    certificates: tuple[ListedCertificate, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedText:
+    """The line that the collector printed on a device, as the MDM keeps it (docs/collector.md); hostile text.
+
+    ``collected_at`` is when the MDM got it, None where the MDM does not say; the line has its own time.
+    """
+
+    line: str
+    collected_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ManagedProfile:
     """The SCEP profile as the MDM holds it.
 

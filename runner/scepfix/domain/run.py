@@ -8,20 +8,26 @@ from datetime import datetime
 from typing import Any
 
 from scepfix.domain.device import Identity
-from scepfix.domain.mdm import ManagedProfile, MdmDevice
+from scepfix.domain.mdm import CollectedText, ManagedProfile, MdmDevice
 from scepfix.domain.moment import parse_rfc3339, rfc3339
 from scepfix.domain.plan import KnownCertificate
 from scepfix.domain.platform import Platform
 from scepfix.domain.policy import RepairPolicy
+
+#: Of a device that nobody connects to: what its collector printed is asked of the MDM (docs/collector.md).
+COLLECTOR = "collector"
+#: How old such a line may be before a repair: inventories are taken once a day, and rarely to the minute.
+LINE_HOURS = 26
 
 
 @dataclass(frozen=True, slots=True)
 class RunDevice:
     """One device of a run.
 
-    ``before``: marker certificates there when the plan was made; ``remove``: SHA-256 of those to be deleted by name;
-    ``removal_asked_at``: the moment before the first call that may have removed the profile; ``seen_excluded``: since
-    then the MDM was seen to have it in the exclusion group, so who is not in there now was put back by somebody.
+    ``channel``: "" where it is connected to, else COLLECTOR. ``before``: marker certificates there when the plan was
+    made; ``remove``: SHA-256 of those to be deleted by name; ``removal_asked_at``: when the first call was made that
+    may have removed the profile; ``seen_excluded``: since then the MDM was seen to have it in the exclusion group, so
+    who is not in there now was put back by somebody. ``nudge``: ask the device once more to check in.
     """
 
     name: str
@@ -33,11 +39,14 @@ class RunDevice:
     removal_asked_at: datetime | None = None
     removed_at: datetime | None = None
     seen_excluded: bool = False
+    channel: str = ""
+    nudge: bool = False
 
     def as_document(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "platform": self.platform.value,
+            "channel": self.channel,
             "identity": self.identity.as_document(),
             "before": [one.as_document() for one in self.before],
             "remove": list(self.remove),
@@ -45,6 +54,7 @@ class RunDevice:
             "removal_asked_at": rfc3339(self.removal_asked_at),
             "removed_at": rfc3339(self.removed_at),
             "seen_excluded": self.seen_excluded,
+            "nudge": self.nudge,
         }
 
     @classmethod
@@ -60,6 +70,8 @@ class RunDevice:
             removal_asked_at=parse_rfc3339(found.get("removal_asked_at")),
             removed_at=parse_rfc3339(found.get("removed_at")),
             seen_excluded=found.get("seen_excluded") is True,
+            nudge=found.get("nudge") is True,
+            channel=COLLECTOR if found.get("channel") == COLLECTOR else "",
         )
 
 
@@ -180,6 +192,51 @@ class MdmAnswer:
             predicted=tuple(map(str, found["predicted"])),
             answered_within_minutes=int(found["answered_within_minutes"]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedDevice:
+    """What the MDM has of one device: its record, and the collector's newest line, None where it has none."""
+
+    record: MdmDevice
+    text: CollectedText | None = None
+
+    def as_document(self) -> dict[str, Any]:
+        line = {"line": self.text.line, "collected_at": rfc3339(self.text.collected_at)} if self.text else None
+        return {"record": self.record.as_document(), "text": line}
+
+    @classmethod
+    def from_document(cls, found: Mapping[str, Any]) -> CollectedDevice:
+        said = found["text"]
+        text = None if said is None else CollectedText(str(said["line"]), parse_rfc3339(said["collected_at"]))
+        return cls(MdmDevice.from_document(found["record"]), text)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedAnswer:
+    """What ``collected.json`` says: by host, what the MDM has of the devices with a collector (none of whom it does not
+    know), and when it was asked. ``error``: why it gave no answer ("" where it did)."""
+
+    at: datetime
+    devices: Mapping[str, CollectedDevice]
+    error: str = ""
+
+    def as_document(self) -> dict[str, Any]:
+        return {
+            "schema": "scepfix/collected/1",
+            "at": rfc3339(self.at),
+            "error": self.error,
+            "devices": {host: one.as_document() for host, one in self.devices.items()},
+        }
+
+    @classmethod
+    def from_document(cls, found: Mapping[str, Any]) -> CollectedAnswer:
+        """Given collected.json, return the answer. Raise KeyError, TypeError, ValueError or AttributeError."""
+        at = parse_rfc3339(found["at"])
+        if at is None:
+            raise ValueError("at is no moment")
+        devices = {str(host): CollectedDevice.from_document(one) for host, one in found["devices"].items()}
+        return cls(at, devices, str(found["error"]))
 
 
 #: Verbs that may take the profile away, or bring it back.

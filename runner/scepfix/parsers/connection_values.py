@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from scepfix.domain.inert import visible
 from scepfix.domain.platform import Platform
+from scepfix.domain.run import COLLECTOR
 
 Value = str | int
 
@@ -89,8 +90,12 @@ _PASSWORD = re.compile(r"(?i)pass(word|wd|phrase)?$|private_key$|secret|token")
 _DECIDES = ("ansible_become", "ansible_connection", "ansible_psrp_", "ansible_ssh_", "ansible_winrm_")
 #: These change nothing of what scepfix asks of a device.
 _PASSED_OVER = frozenset({"ansible_ssh_pipelining", "ansible_ssh_transfer_method", "ansible_ssh_verbosity"})
-_OURS = ("scepfix_person", "scepfix_platform", "scepfix_serial_number")
+_OURS = ("scepfix_channel", "scepfix_person", "scepfix_platform", "scepfix_serial_number")
 _LONGEST_PERSON = 200
+#: It goes into the inventory of a run.
+_SERIAL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._/-]{1,58}[A-Za-z0-9])", re.ASCII)
+#: Of a device that nobody connects to. The top-level name .invalid never leads anywhere (RFC 6761).
+_NO_HOST = "collector.invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +132,11 @@ def read_connection(name: str, variables: Mapping[str, object]) -> Reached:
             _take(key, value, connection)
         except _RefusedValueError as error:
             wrong.append(Wrong(visible(key), str(error)))
+    collected = _by_collector(variables, wrong)
     kind = connection.setdefault("ansible_connection", "ssh")
-    if kind == "local":
+    if collected:
+        connection = _no_connection(variables, connection, wrong)
+    elif kind == "local":
         if "ansible_host" in variables:
             wrong.append(Wrong("ansible_connection", "local goes to no other computer: leave ansible_host out"))
     elif "ansible_host" not in variables:
@@ -142,7 +150,7 @@ def read_connection(name: str, variables: Mapping[str, object]) -> Reached:
         ("scepfix_platform", _platform),
         ("scepfix_serial_number", _person),
     ):
-        if variables.get(key) is None:
+        if variables.get(key) is None or any(one.key == key for one in wrong):
             continue
         try:
             said = read(variables[key])
@@ -155,6 +163,39 @@ def read_connection(name: str, variables: Mapping[str, object]) -> Reached:
         except _RefusedValueError as error:
             wrong.append(Wrong(key, str(error)))
     return Reached(connection, person, tuple(wrong), serial_number)
+
+
+def channel_of(connection: Mapping[str, Value]) -> str:
+    """Given checked connection values, return the channel: "" where the device is connected to, else COLLECTOR."""
+    return COLLECTOR if connection.get("scepfix_channel") == COLLECTOR else ""
+
+
+def _by_collector(variables: Mapping[str, object], wrong: list[Wrong]) -> bool:
+    said = variables.get("scepfix_channel")
+    if said in (None, COLLECTOR):
+        return said is not None
+    wrong.append(Wrong("scepfix_channel", f"{_shown(said)} is not {COLLECTOR}; leave it out to connect to the device"))
+    return False
+
+
+def _no_connection(
+    variables: Mapping[str, object], connection: Mapping[str, Value], wrong: list[Wrong]
+) -> dict[str, Value]:
+    """Return the values of a device that nobody connects to: whatever a group says of connections is not for it."""
+    try:
+        serial = _fitting("serial number", _SERIAL)(variables.get("scepfix_serial_number"))
+    except _RefusedValueError as error:
+        why = f"a device with a collector is found in the MDM by it; {error}"
+        wrong.append(Wrong("scepfix_serial_number", why))
+        serial = ""
+    shell = {"ansible_shell_type": "powershell"} if platform_of(connection) is Platform.WINDOWS else {}
+    return {
+        "ansible_connection": "ssh",
+        "ansible_host": _NO_HOST,
+        "scepfix_channel": COLLECTOR,
+        "scepfix_serial_number": serial,
+        **shell,
+    }
 
 
 def platform_of(connection: Mapping[str, Value]) -> Platform:

@@ -2,8 +2,9 @@
 
 It has not met a real Windows: formats are those of Microsoft's documentation. The line begins with
 ``{"schema":"scepfix/windows/1"``; what a shell prints around it is passed over. The serial number and UUID are those of
-Win32_BIOS and Win32_ComputerSystemProduct. A person's own certificates lie in files, each a list of properties:
-number, 1, length (32 bits each, little endian), value; property 32 is the certificate (wincrypt.h, CERT_CERT_PROP_ID).
+Win32_BIOS and Win32_ComputerSystemProduct. A person's own certificates, by SID, come as Windows keeps them
+(windows_certificate_blob.py). ``scep`` are the nodes of the ClientCertificateInstall CSP: what an MDM asked for, and
+how that stands (Microsoft's documentation: Status 1 done, 2 pending, 16 failed, 32 unknown).
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ import base64
 import binascii
 import json
 import re
-import struct
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -24,10 +23,12 @@ from scepfix.domain.inert import visible
 from scepfix.domain.platform import Platform
 from scepfix.domain.scep_profile import SCEP_TYPE
 from scepfix.parsers.macos_observation import LIMIT_BYTES, LOG_BYTES, LONGEST_TEXT, clock_offset_seconds
+from scepfix.parsers.windows_certificate_blob import certificate_in_blob
 from scepfix.parsers.x509 import read_certificate
 
 _BEGIN = b'{"schema":"scepfix/windows/1"'
-_CERTIFICATE_PROPERTY = 32
+_STATUS = {1: "done", 2: "pending", 16: "failed"}
+_SID = re.compile(r"S-1-[0-9-]{1,100}", re.ASCII)
 _MOST = 2000
 #: Placeholders of boards that were never given a number (SMBIOS); many machines share them.
 _NO_SERIAL = frozenset({"", "NONE", "DEFAULT STRING", "SYSTEM SERIAL NUMBER", "TO BE FILLED BY O.E.M.", "0"})
@@ -46,19 +47,19 @@ def parse_windows_observation(data: bytes, sent_at: datetime, received_at: datet
     Raise InputError where it is no whole answer. ``complete``: LocalMachine\\My was listed by an administrator without
     an error, and the roots that every Windows has were seen.
     """
-    found = _document(data)
+    found = document_after(data, _BEGIN)
     problems = [str(one) for one in _list(found.get("problems"))]
     certificates, whole = _store(found.get("local_machine"), "local-machine", problems)
     complete = whole and found.get("administrator") is True and _number(found.get("roots")) > 0
     if not complete:
         problems.append("the computer's certificates were not listed whole (an administrator is needed)")
     certificates += _store(found.get("current_user"), "current-user", problems)[0]
-    certificates += _personal(found.get("personal_files"))
+    certificates += _personal(found.get("personal"), problems)
     seconds = found.get("time")
     return Observation(
         platform=Platform.WINDOWS,
         observed_at=received_at,
-        identity=_identity(found, problems),
+        identity=identity_of_pc(_text(found.get("serial_number")), _text(found.get("hardware_uuid")), problems),
         name=_text(found.get("computer_name")),
         os_version=_text(found.get("os_version")),
         os_build=_text(found.get("os_build")),
@@ -74,10 +75,11 @@ def parse_windows_observation(data: bytes, sent_at: datetime, received_at: datet
     )
 
 
-def _document(data: bytes) -> dict[str, Any]:
+def document_after(data: bytes, begin_with: bytes) -> dict[str, Any]:
+    """Given what a script printed and how its line begins, return the object. Raise InputError where it is cut."""
     if len(data) > LIMIT_BYTES:
         raise InputError("observation-too-large", f"more than {LIMIT_BYTES // 1024**2} MiB", hint="look at the device")
-    begin = data.find(_BEGIN)
+    begin = data.find(begin_with)
     if begin < 0:
         raise InputError("observation-cut", "the device said something else", hint="is its shell PowerShell?")
     line = data[begin:].split(b"\n")[0]
@@ -106,30 +108,20 @@ def _store(value: object, store: str, problems: list[str]) -> tuple[list[StoredC
     return found, whole
 
 
-def _personal(value: object) -> list[StoredCertificate]:
-    found: list[StoredCertificate] = []
+def _personal(value: object, problems: list[str]) -> list[StoredCertificate]:
+    """Return those of people's own stores; one that lies in a file and in the registry is there twice."""
+    if not _is_list(value):
+        problems.append("people's own certificates could not be read")
+    found: dict[tuple[str, bytes], StoredCertificate] = {}
     for one in _list(value)[:_MOST]:
         entry = one if isinstance(one, dict) else {}
-        for file in _list(entry.get("files"))[:_MOST]:
-            der = certificate_in_file(_bytes(file) or b"")
+        sid = _text(entry.get("sid"))
+        store = f"user:{sid}" if _SID.fullmatch(sid) else "user"
+        for blob in _list(entry.get("blobs"))[:_MOST]:
+            der = certificate_in_blob(_bytes(blob) or b"")
             if der is not None and _of_interest(der):
-                found.append(StoredCertificate(der, f"current-user:{_text(entry.get('person'))}"))
-    return found
-
-
-def certificate_in_file(data: bytes) -> bytes | None:
-    """Given a file of ``SystemCertificates\\My\\Certificates``, return the DER in it, None where there is none."""
-    return next((value for number, value in _properties(data) if number == _CERTIFICATE_PROPERTY), None)
-
-
-def _properties(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + 12 <= len(data):
-        number, _, length = struct.unpack_from("<III", data, at)
-        if at + 12 + length > len(data):
-            return
-        yield number, data[at + 12 : at + 12 + length]
-        at += 12 + length
+                found[store, der] = StoredCertificate(der, store)
+    return list(found.values())
 
 
 def _of_interest(der: bytes) -> bool | None:
@@ -141,9 +133,9 @@ def _of_interest(der: bytes) -> bool | None:
     return one.marker or issued_by_okta(one.issuer, one.subject)
 
 
-def _identity(found: dict[str, Any], problems: list[str]) -> Identity:
-    serial = _text(found.get("serial_number")).upper()
-    uuid = _text(found.get("hardware_uuid")).upper()
+def identity_of_pc(serial: str, uuid: str, problems: list[str]) -> Identity:
+    """Given what a PC says of itself, return its keys; what many machines share is none, and a problem."""
+    serial, uuid = serial.upper(), uuid.upper()
     if serial in _NO_SERIAL or not re.fullmatch(r"[A-Z0-9][A-Z0-9 ._/-]{2,60}", serial, re.ASCII):
         problems.append("the device did not say its serial number")
         serial = ""
@@ -158,7 +150,22 @@ def _profiles(value: object) -> tuple[InstalledProfile, ...] | None:
     if not _is_list(value):
         return None
     nodes = [one for one in _list(value)[:_MOST] if isinstance(one, dict)]
-    return tuple(InstalledProfile(_text(one.get("instance_id")), (SCEP_TYPE,)) for one in nodes)
+    return tuple(
+        InstalledProfile(_text(one.get("instance_id")), (SCEP_TYPE,), enrolment=_enrolment(one)) for one in nodes
+    )
+
+
+def _enrolment(node: dict[str, Any]) -> str:
+    """Return how an enrolment stands: a word, the error's number (an HRESULT), the SHA-1 of the certificate it got."""
+    code = _number(node.get("error_code")) & 0xFFFFFFFF
+    thumbprint = _text(node.get("thumbprint")).lower()
+    return ", ".join(
+        [
+            _STATUS.get(_number(node.get("status")), "unknown"),
+            *([f"error 0x{code:08X}"] if code else []),
+            *([f"certificate {thumbprint}"] if re.fullmatch("[0-9a-f]{40}", thumbprint) else []),
+        ]
+    )
 
 
 def _log(value: object, problems: list[str]) -> bytes:

@@ -33,7 +33,7 @@ _NAMES = {
     MARKER_OID: "Device Access marker",
 }
 #: Bit 0 first (RFC 5280 section 4.2.1.3).
-_KEY_USAGES = (
+KEY_USAGES = (
     "digitalSignature",
     "nonRepudiation",
     "keyEncipherment",
@@ -131,7 +131,7 @@ def _key_usage(value: bytes) -> tuple[str, ...]:
     if not content:
         raise DerError("empty BIT STRING")
     bits = "".join(f"{byte:08b}" for byte in content[1:])
-    return tuple(usage for usage, bit in zip(_KEY_USAGES, bits, strict=False) if bit == "1")
+    return tuple(usage for usage, bit in zip(KEY_USAGES, bits, strict=False) if bit == "1")
 
 
 def _extended_key_usage(value: bytes) -> tuple[str, ...]:

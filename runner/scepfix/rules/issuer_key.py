@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -27,6 +28,17 @@ def signed_with_key_of(certificate: Certificate, issuer: Certificate) -> bool | 
             return False
         except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
             return None
+
+
+def names_key_of(certificate: Certificate, issuers: Sequence[Certificate]) -> bool | None:
+    """Given a certificate without its DER and those of an org's CA, return whether its authority key id is of one.
+
+    That is what a certificate says of who signed it, not that it was. None where one of both has no key id.
+    """
+    known = {issuer.subject_key_id for issuer in issuers} - {None}
+    if not known or certificate.authority_key_id is None:
+        return None
+    return certificate.authority_key_id in known
 
 
 def _public_key(issuer: Certificate) -> object:

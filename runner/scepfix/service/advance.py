@@ -21,6 +21,7 @@ from scepfix.domain.errors import RefusedError, ScepfixError
 from scepfix.domain.policy import RepairPolicy
 from scepfix.domain.remediation import EffectClass, Intent, Outcome, Remediation, Stage, StageAnswer, StageResult
 from scepfix.domain.run import RunDevice
+from scepfix.parsers.connection_values import channel_of
 from scepfix.service.ports import Clock, Okta, PlaybookRunner, RunRequest, Store
 from scepfix.workflow.decide import (
     Answered,
@@ -318,6 +319,8 @@ def _run_device(remediation: Remediation) -> RunDevice:
         removal_asked_at=remediation.removal_asked_at,
         removed_at=remediation.removed_at,
         seen_excluded=remediation.seen_excluded,
+        nudge=remediation.nudge,
+        channel=channel_of(device.connection),
     )
 
 

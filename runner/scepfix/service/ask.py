@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from scepfix.service.observed_evidence import (
     evidence_of_observation,
     notes_of_mdm,
     notes_of_observation,
+    serial_numbers_with_marker,
 )
 from scepfix.service.ports import Mdm, Okta
 from scepfix.service.read_evidence import ReadSource
@@ -66,7 +67,8 @@ def ask(
     of_mdm: ReadSource | None = None
     if mdm is not None and identity.serial_number:
         tell("asking the MDM …")
-        profile, of_mdm = _ask_mdm(mdm, identity, question.issuers, now)
+        marked = serial_numbers_with_marker(reading) if reading is not None else frozenset[str]()
+        profile, of_mdm = _ask_mdm(mdm, identity, question.issuers, marked, now)
     if question.reading is not None:
         answers.append(_device(question, question.reading, profile.identifier if profile else ""))
     if of_mdm is not None:
@@ -99,7 +101,7 @@ def _hint(device: str, silence: NotObserved) -> str:
 
 
 def _ask_mdm(
-    mdm: Mdm, identity: Identity, issuers: Sequence[Certificate], now: Callable[[], datetime]
+    mdm: Mdm, identity: Identity, issuers: Sequence[Certificate], marked: Collection[str], now: Callable[[], datetime]
 ) -> tuple[ManagedProfile | None, ReadSource]:
     source = f"MDM record of {visible(identity.serial_number)}"
     try:
@@ -108,12 +110,13 @@ def _ask_mdm(
         differs = _differs(identity, record)
         if differs:
             raise InputError("identity-mismatch", differs, where=source, hint="find out which device this is")
-        listed = mdm.certificates(record.identity.mdm_id) if record is not None and record.managed else None
+        asked = record.identity.mdm_id if record is not None and record.managed else ""
+        listed = mdm.certificates([asked]).get(asked) if asked else None
     except ScepfixError as error:
         return None, ReadSource(source, "mdm", error=_as_input(error, source))
     evidence = evidence_of_mdm(record, profile, now())
     if listed is not None:
-        evidence += evidence_of_mdm_certificates(*listed, issuers)
+        evidence += evidence_of_mdm_certificates(listed, issuers, marked)
     return profile, ReadSource(source, "mdm", tuple(evidence), tuple(notes_of_mdm(record)))
 
 
@@ -132,8 +135,8 @@ def _ask_okta(okta: Okta, identity: Identity, question: Question) -> ReadSource:
     except ScepfixError as error:
         return ReadSource("Okta", "okta", error=_as_input(error, "Okta"))
     if identity != Identity():
-        return ReadSource("Okta", "okta", tuple(evidence))
-    notes = ("Okta was asked about the org and the admin only: which device it is about is not known",)
+        return ReadSource("Okta", "okta", tuple(evidence), okta.notes())
+    notes = ("Okta was asked about the org and the admin only: which device it is about is not known", *okta.notes())
     return ReadSource("Okta", "okta", tuple(item for item in evidence if item.says in _OF_THE_ORG), notes)
 
 

@@ -57,6 +57,17 @@ def put_back(mdm: Mdm, run: Run, answer: MdmAnswer, hosts: Collection[str], jour
     return wanted
 
 
+def nudge_again(mdm: Mdm, run: Run, answer: MdmAnswer, hosts: Collection[str], journal: Journal) -> None:
+    """Ask those of the hosts to check in that the engine wants to be asked; a failure holds nothing up."""
+    ids = [_mdm_id(run, answer, host) for host in run.devices if host in hosts and run.devices[host].nudge]
+    known = [one for one in ids if one]
+    if known:
+        try:
+            _call(mdm.nudge, NUDGE, known, run.intent, journal)
+        except ScepfixError:
+            return
+
+
 def excluded_next(run: Run, answer: MdmAnswer, hosts: Collection[str]) -> tuple[str, ...]:
     """Return the hosts whose removal is still to be asked for."""
     return tuple(

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from scepfix.domain.device import Observation
+from scepfix.domain.device import Identity, Observation
 from scepfix.domain.inert import visible
 from scepfix.domain.remediation import StageAnswer, StageResult
 from scepfix.domain.run import RunDevice
-from scepfix.parsers.connection_values import platform_of
+from scepfix.parsers.connection_values import channel_of, platform_of
 from scepfix.service.ports import InventoryDevice, PlaybookRunner, RunRequest
 
 PLAYBOOK = "scepfix.device_access.stages.observe"
@@ -94,7 +94,15 @@ def _request(folder: Path, devices: Sequence[InventoryDevice]) -> RunRequest:
 
 def _entry(device: InventoryDevice) -> Mapping[str, object]:
     """Return what run.json says of a device of which nothing is known yet (docs/run-folder.md)."""
-    known = RunDevice(device.name, platform=platform_of(device.connection), playbook="inspect_device")
+    channel = channel_of(device.connection)
+    known = RunDevice(
+        device.name,
+        platform=platform_of(device.connection),
+        # The MDM is asked by it; who is connected to says it first.
+        identity=Identity(serial_number=device.serial_number.upper() if channel else ""),
+        playbook="inspect_device",
+        channel=channel,
+    )
     return known.as_document()
 
 

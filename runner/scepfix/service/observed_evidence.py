@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from scepfix.domain.certificate import Certificate, FoundCertificate, in_device_store, issued_by_okta
-from scepfix.domain.device import InstalledProfile, Observation, StoredCertificate
+from scepfix.domain.device import Collected, InstalledProfile, Observation, StoredCertificate
 from scepfix.domain.errors import InputError
 from scepfix.domain.evidence import Evidence, Fact, Scalar, Witness
 from scepfix.domain.fault import Signature
 from scepfix.domain.inert import visible
-from scepfix.domain.mdm import ManagedProfile, MdmDevice
+from scepfix.domain.mdm import CertificateList, ManagedProfile, MdmDevice
 from scepfix.domain.moment import rfc3339
 from scepfix.domain.platform import Platform
 from scepfix.domain.scep_profile import MDM_TYPE
 from scepfix.parsers.log_scan import FORMATS, LogScan, to_evidence
 from scepfix.parsers.site_log import site_format
 from scepfix.parsers.x509 import read_certificate
+from scepfix.rules.issuer_key import names_key_of
 from scepfix.service.file_evidence import evidence_of_certificate
+from scepfix.workflow.certificates import read_stored
 
 #: What was asked on the device, by platform: a person can ask it again.
 _ASKED = {
@@ -77,16 +79,31 @@ def notes_of_observation(observation: Observation) -> list[str]:
     notes = [f"the device: {visible(problem)}" for problem in observation.problems]
     if observation.profiles is None:
         notes.append("the device gave no answer about its profiles")
-    if observation.log:
+    notes += [
+        f"the device: enrolment through {one.identifier}: {one.enrolment}"
+        for one in observation.profiles or ()
+        if one.enrolment
+    ]
+    if observation.collected is not None:
+        notes.append(_note_of_collector(observation, observation.collected))
+    elif observation.log:
         notes.append(f"of the device's log the last {len(observation.log)} bytes were read: lines count from there")
     else:
         notes.append("the device has no Device Access log, or it is empty")
     notes += [
         f"a certificate on the device is none that can be read: {error.message}"
         for stored in observation.certificates
-        if isinstance(error := _read(stored.der), InputError)
+        if isinstance(error := _read_stored(stored), InputError)
     ]
     return notes
+
+
+def _note_of_collector(observation: Observation, collected: Collected) -> str:
+    got = f", which its MDM got {rfc3339(collected.got_at)}" if collected.got_at else ""
+    return (
+        f"the device told this by itself {rfc3339(observation.observed_at)}{got}: of a certificate there are no bytes, "
+        "and of its log the last line of each kind"
+    )
 
 
 def evidence_of_mdm(record: MdmDevice | None, profile: ManagedProfile, now: datetime) -> list[Evidence]:
@@ -124,21 +141,45 @@ def notes_of_mdm(record: MdmDevice | None) -> list[str]:
 
 
 def evidence_of_mdm_certificates(
-    taken_at: datetime, ders: Sequence[bytes], issuers: Sequence[Certificate]
+    listed: CertificateList, issuers: Sequence[Certificate], marked: Collection[str]
 ) -> list[Evidence]:
-    """Given when the MDM's certificate list was taken on the device and its DERs, return what it says.
+    """Given the MDM's certificate list, the org's issuers and the serial numbers of the certificates whose marker the
+    device's own reading showed, return what the list says. What is not current any more says nothing.
 
-    An empty list, or one with a certificate that cannot be read, is no answer.
+    A line without DER shows no marker: it counts by its serial number alone. An empty list, or one with a certificate
+    that cannot be read, does not say that there is none.
     """
-    read = [_read(der) for der in ders]
+    current = [one for one in listed.certificates if one.current is not False]
+    read = [_read(one.der) for one in current if one.der]
     certificates = [one for one in read if not isinstance(one, InputError)]
-    marked = [one for one in certificates if one.marker]
     source = "mdm:certificate list"
-    if not marked:
-        none = Evidence(Witness.MDM, source, "mdm.certificate-none", observed_at=taken_at)
-        return [none] if certificates and len(certificates) == len(read) else []
-    found = [evidence_of_certificate(FoundCertificate(one, ""), source, None, Witness.MDM, issuers) for one in marked]
-    return [replace(item, observed_at=taken_at) for item in found]
+    found = [
+        evidence_of_certificate(FoundCertificate(one, ""), source, None, Witness.MDM, issuers)
+        for one in certificates
+        if one.marker
+    ]
+    numbers = {_plain(one.serial_number) for one in current if not one.der}
+    found += [_by_number(number, source) for number in sorted(marked) if _plain(number) in numbers]
+    if not found and certificates and len(certificates) == len(current):
+        found = [Evidence(Witness.MDM, source, "mdm.certificate-none")]
+    return [replace(item, observed_at=listed.taken_at) for item in found]
+
+
+def serial_numbers_with_marker(observation: Observation) -> frozenset[str]:
+    """Given a reading, return the serial numbers of the certificates in it that have the marker."""
+    read = [_read_stored(stored) for stored in observation.certificates]
+    return frozenset(one.serial_number for one in read if not isinstance(one, InputError) and one.marker)
+
+
+def _by_number(serial_number: str, source: str) -> Evidence:
+    """Its dates are those of the DER, which somebody has seen; the list's own may be rounded."""
+    facts: dict[str, Fact] = {"device_access_marker": True, "serial_number": serial_number}
+    return Evidence(Witness.MDM, source, "keychain.certificate", facts=facts)
+
+
+def _plain(serial_number: str) -> str:
+    """Some lists fill up with zeros."""
+    return serial_number.lower().lstrip("0")
 
 
 def _why_missing(record: MdmDevice) -> str:
@@ -154,18 +195,21 @@ def _certificates(observation: Observation, issuers: Sequence[Certificate]) -> I
     source = _ASKED[observation.platform]["certificates"]
     marked = False
     for stored in _each_once(observation.certificates):
-        certificate = _read(stored.der)
+        certificate = _read_stored(stored)
         if isinstance(certificate, InputError) or not _counts(certificate):
             continue
         marked = marked or certificate.marker
         found = FoundCertificate(certificate, "", private_key=stored.private_key, store=visible(stored.store))
         evidence = evidence_of_certificate(found, source, None, Witness.DEVICE, issuers)
-        yield replace(evidence, facts={**evidence.facts, "identity_preference": stored.identity_preference})
+        facts: dict[str, Fact] = {**evidence.facts, "identity_preference": stored.identity_preference}
+        if stored.told:
+            facts["org_issuer"] = names_key_of(certificate, issuers)
+        yield replace(evidence, facts=facts)
     if marked:
         return
     if observation.complete:
-        facts: dict[str, Fact] = {"store": _STORES[observation.platform]}
-        yield Evidence(Witness.DEVICE, source, "keychain.none", facts=facts)
+        store: dict[str, Fact] = {"store": _STORES[observation.platform]}
+        yield Evidence(Witness.DEVICE, source, "keychain.none", facts=store)
     else:
         yield Evidence(Witness.DEVICE, source, "keychain.unreadable")
 
@@ -182,6 +226,13 @@ def _counts(certificate: Certificate) -> bool:
         return True
     ours = not certificate.is_ca and not certificate.self_signed
     return ours and issued_by_okta(certificate.issuer, certificate.subject)
+
+
+def _read_stored(stored: StoredCertificate) -> Certificate | InputError:
+    try:
+        return read_stored(stored)
+    except InputError as error:
+        return error
 
 
 def _read(der: bytes) -> Certificate | InputError:
@@ -236,6 +287,9 @@ def _states(observation: Observation) -> Iterator[Evidence]:
 
 
 def _log(observation: Observation, signatures: Sequence[Signature]) -> list[Evidence]:
+    if observation.collected is not None:
+        told, source = observation.collected.log or (), f"{_ASKED[observation.platform]['log']} (by the collector)"
+        return [Evidence(Witness.DEVICE, source, one.says, observed_at=one.at) for one in told]
     if not observation.log:
         return []
     scan = LogScan((*FORMATS, *([site_format(signatures)] if signatures else [])))

@@ -16,14 +16,16 @@ from scepfix.domain.inert import visible
 from scepfix.domain.mdm import ManagedProfile, MdmDevice
 from scepfix.domain.plan import KnownCertificate, Plan, PlannedDevice, SetAside
 from scepfix.domain.policy import RepairPolicy
-from scepfix.parsers.settings import ServiceSettings
+from scepfix.parsers.connection_values import channel_of
+from scepfix.parsers.service_settings import ServiceSettings
 from scepfix.service.diagnose import diagnose_evidence
 from scepfix.service.observe import NotObserved
 from scepfix.service.observed_evidence import evidence_of_mdm, evidence_of_observation
 from scepfix.service.ports import InventoryDevice, Mdm, Okta, Settings
 from scepfix.service.refusals import refusals
-from scepfix.workflow.certificates import holding
-from scepfix.workflow.predict import predict
+from scepfix.service.stages import deleting
+from scepfix.workflow.certificates import holding, in_the_way
+from scepfix.workflow.predict import LEFTOVERS, predict
 
 #: Lines that say only that the server answered with an error: alone they never start a one-way step.
 _ERROR_LINES = frozenset({"log.attempt", "log.rejected", "log.rejected-undated", "log.rejected-during-outage"})
@@ -31,6 +33,12 @@ _ERROR_LINES = frozenset({"log.attempt", "log.rejected", "log.rejected-undated",
 _NOT_STEERING = frozenset({"deny", "proof_grade", "poll_seconds", "plan_valid_hours", "unauthenticated_devices"})
 #: Reasons to set a device aside that are an answer: nobody has to do anything.
 ANSWERED = frozenset({"healthy", "not-that-fault"})
+
+
+class EmptySelectionError(RefusedError):
+    """No device is left to plan for; ``set_aside`` says why, device by device."""
+
+    set_aside: tuple[SetAside, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +254,8 @@ def _planned(
     )
     if not planned.changes:
         return replace(planned, watches=(*_our_own_exclusion(record), *diagnosis.next_steps))
+    if playbook == LEFTOVERS and channel_of(device.connection):
+        return SetAside(name, "no-channel", _by_a_person(observation))
     weak = _too_weak(diagnosis)
     if weak:
         return SetAside(name, "not-sure-enough", weak)
@@ -262,6 +272,12 @@ def _planned(
         one_way_steps=predicted.one_way_steps,
         watches=(*_other_name(seen), *predicted.watches),
     )
+
+
+def _by_a_person(observation: Observation) -> str:
+    """A collector deletes nothing: say by which command a person does."""
+    found = in_the_way(holding(observation).marked, observation.observed_at)
+    return f"nobody connects to it, so a person deletes what is in the way: {deleting(observation.platform, found)}"
 
 
 def _somebody_else(seen: _Seen, names: Collection[str]) -> str:
@@ -346,13 +362,15 @@ def _denied(policy: RepairPolicy, *names: str) -> bool:
     return any(visible(name).casefold() in denied for name in names if name)
 
 
-def _empty(aside: Sequence[SetAside]) -> RefusedError:
+def _empty(aside: Sequence[SetAside]) -> EmptySelectionError:
     lines = "".join(f"\n  {one.name}: {one.code}: {one.reason}" for one in aside)
-    return RefusedError(
+    wrong = EmptySelectionError(
         "empty-selection",
         f"no device is left to plan for; set aside:{lines}" if aside else "no device was asked for",
         hint="nothing was changed; look at the reasons, or choose other devices",
     )
+    wrong.set_aside = tuple(aside)
+    return wrong
 
 
 def _variables(policy: RepairPolicy, services: Mapping[str, ServiceSettings | None]) -> dict[str, str | int]:

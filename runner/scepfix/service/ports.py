@@ -9,11 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from scepfix.domain.check import Check
 from scepfix.domain.device import Identity
 from scepfix.domain.errors import InputError, RefusedError, ScepfixError
 from scepfix.domain.evidence import Evidence
 from scepfix.domain.fault import Catalogue
-from scepfix.domain.mdm import ManagedProfile, MdmDevice
+from scepfix.domain.mdm import CertificateList, CollectedText, ManagedProfile, MdmDevice
 from scepfix.domain.plan import Plan
 from scepfix.domain.remediation import Approval, Intent, Remediation, Stage, StageResult
 
@@ -122,16 +123,35 @@ class Mdm(Protocol):
         """Ask the devices to check in now."""
         ...
 
-    def certificates(self, mdm_id: str) -> tuple[datetime, tuple[bytes, ...]] | None:
-        """Return when the device's certificate list was taken and its DERs, or None where there is none."""
+    def certificates(self, mdm_ids: Sequence[str]) -> Mapping[str, CertificateList]:
+        """Given MDM ids, return the certificate lists that the MDM has, by id, in as few calls as possible."""
+        ...
+
+    def collected(self, mdm_ids: Sequence[str]) -> Mapping[str, CollectedText]:
+        """Given MDM ids, return the newest line of the collector that the MDM has of each, by id."""
+        ...
+
+    def checks(self) -> Iterator[Check]:
+        """Yield what ``scepfix doctor`` can see of credentials, privileges, profile and exclusion group; never raises.
+
+        Nothing is changed. The ids are ``mdm.…``.
+        """
         ...
 
 
 class Okta(Protocol):
     """The Okta org, read only."""
 
+    def checks(self) -> Iterator[Check]:
+        """Yield what ``scepfix doctor`` can see of credential, scopes and settings; never raises. Ids: ``okta.…``."""
+        ...
+
     def device_evidence(self, identity: Identity, person: str, admin: str) -> tuple[Evidence, ...]:
         """Given a device's identity and who it is about ("" where unknown), return what Okta says of it."""
+        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what the last ``device_evidence`` could not look at, and where a person does so by hand."""
         ...
 
     def registered(self, identity: Identity, person: str, since: datetime) -> bool | None:

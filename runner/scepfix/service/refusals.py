@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -55,7 +55,7 @@ def refusals(
     found = [
         *_of_record(record, observation, now, policy),
         *_of_identity(planned, observation.identity, record),
-        *_of_profile(profile, observation),
+        *of_profile(profile, _installed_payloads(profile, observation)),
     ]
     if not observation.complete:
         found.append(
@@ -115,7 +115,15 @@ def _of_identity(planned: Identity, seen: Identity, record: MdmDevice | None) ->
         yield Refusal("identity-mismatch", "the MDM has another record of this device than when the plan was made")
 
 
-def _of_profile(profile: ManagedProfile | None, observation: Observation) -> Iterator[Refusal]:
+def _installed_payloads(profile: ManagedProfile | None, observation: Observation) -> Collection[str]:
+    """Return the payload types of the profile as the device has it installed."""
+    identifier = visible(profile.identifier) if profile else ""
+    return {kind for one in observation.profiles or () if one.identifier == identifier for kind in one.payload_types}
+
+
+def of_profile(profile: ManagedProfile | None, installed_payloads: Collection[str] = ()) -> Iterator[Refusal]:
+    """Given what the MDM says of the profile (None: it has none) and the payload types that a device has of it, yield
+    every reason to move it nowhere. ``scepfix doctor`` asks the same before any repair."""
     if profile is None:
         yield Refusal("does-not-come-back", "the MDM has no such SCEP profile")
         return
@@ -128,10 +136,7 @@ def _of_profile(profile: ManagedProfile | None, observation: Observation) -> Ite
         )
     if profile.declarative:
         yield Refusal("declarative", "the profile is delivered declaratively: leaving a group does not bring it back")
-    installed = [
-        one.payload_types for one in observation.profiles or () if one.identifier == visible(profile.identifier)
-    ]
-    payloads = sorted({*profile.payload_types, *(kind for kinds in installed for kind in kinds)} - MOVABLE_PAYLOADS)
+    payloads = sorted({*profile.payload_types, *installed_payloads} - MOVABLE_PAYLOADS)
     if payloads:
         yield Refusal("bundled", f"the profile carries more than SCEP: {listed(payloads)} would be taken away with it")
     network = [kind for kind in payloads if kind.startswith(_NETWORK_PAYLOADS[:-1]) or _NETWORK_PAYLOADS[-1] in kind]

@@ -33,8 +33,15 @@ def reconcile(mdm: Mdm, store: Store, policy: RepairPolicy, now: datetime) -> tu
     """
     # The members first: whoever joins the group later has its removal written down by then.
     members = mdm.members()
-    wanted = [one for one in store.remediations(only_open=True) if _wants_removal(one, policy, now)]
-    return _put_back(mdm, [member for member in members if not _is_wanted(member.identity, wanted)])
+    return _put_back(mdm, left_behind(members, store.remediations(only_open=True), policy, now))
+
+
+def left_behind(
+    members: Sequence[MdmDevice], remediations: Sequence[Remediation], policy: RepairPolicy, now: datetime
+) -> list[MdmDevice]:
+    """Given the group's members and the open remediations, return the members that none of these wants there."""
+    wanted = [one for one in remediations if _wants_removal(one, policy, now)]
+    return [member for member in members if not _is_wanted(member.identity, wanted)]
 
 
 def put_back_left_out(

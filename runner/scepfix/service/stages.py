@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -195,7 +196,7 @@ def removable(device: RunDevice, observation: Observation, now: datetime) -> tup
             "not-on-windows",
             "leftovers are deleted on Macs only",
             where=visible(device.name),
-            hint=r"on the PC: Remove-Item Cert:\LocalMachine\My\SHA1 -DeleteKey",
+            hint=f"on the PC: {deleting(observation.platform, device.remove)}",
         )
     there = marked(observation)
     usable = [one for one in there if one.usable(now)]
@@ -206,6 +207,20 @@ def removable(device: RunDevice, observation: Observation, now: datetime) -> tup
     return tuple(
         one for one in there if one.certificate.sha256 in named and one.certificate.sha256 != newest.certificate.sha256
     )
+
+
+def by_a_person(device: RunDevice) -> StageResult:
+    """Of a device that nobody connects to: return that a person has to delete, and how."""
+    words = deleting(device.platform, device.remove)
+    return StageResult(Stage.REMOVE_LEFTOVERS, StageAnswer.FAILED, f"a person at the device: {words}", facts_of())
+
+
+def deleting(platform: Platform, hashes: Sequence[str]) -> str:
+    """Given SHA-256 of certificates, return the command by which a person deletes them."""
+    if platform is not Platform.MACOS:
+        return r"Remove-Item Cert:\LocalMachine\My\SHA1 -DeleteKey"
+    keychain = "/Library/Keychains/System.keychain"
+    return "; ".join(f"sudo security delete-identity -Z {one} {keychain}" for one in hashes)
 
 
 def leftovers(observation: Observation, now: datetime) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ BEHAVIOURS = frozenset(
         "backdate",
         "ca-refuses",
         "clock-offset",
+        "collector",
         "daemon-missing",
         "garbage",
         "half",
@@ -218,7 +219,8 @@ class Mac:
             facts, items = self.facts, self.system_keychain.items()
             refused_at = None if any(item.private_key and has_marker(item.der) for item in items) else at
             profile_there = profile.IDENTIFIER if self._state()["installed_at"] else ""
-            said = pc.document(facts.name, facts.serial_number, facts.hardware_uuid, items, profile_there, refused_at)
+            keys, own = (facts.serial_number, facts.hardware_uuid), self.login_keychain.items()
+            said = pc.document(facts.name, *keys, items, profile_there, refused_at, own)
             files.write(self.folder / "windows.json", said)
 
     def profile_installed_at(self) -> datetime | None:

@@ -8,16 +8,18 @@ that was not answered yet. Commands go unanswered while the device is offline or
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from scepfix.domain.check import Check, CheckResult
 from scepfix.domain.errors import ScepfixError
-from scepfix.domain.mdm import ManagedProfile, MdmDevice
+from scepfix.domain.mdm import CertificateList, CollectedText, ListedCertificate, ManagedProfile, MdmDevice
 from scepfix.domain.moment import parse_rfc3339, rfc3339
 from scepfix.simulator import files
 from scepfix.simulator.ca import Ca
+from scepfix.simulator.collected import collected_line
 from scepfix.simulator.mac import Mac
 from scepfix.simulator.profile import IDENTIFIER, NAME, Settings
 
@@ -64,12 +66,26 @@ class SimulatedMdm:
         state, macs = self._load(), self._macs()
         return tuple(self._record(state, macs[one], now) for one in state["group"] if one in macs)
 
-    def certificates(self, mdm_id: str, now: datetime) -> tuple[datetime, tuple[bytes, ...]] | None:
-        """Return the CertificateList that the device answered at its last check-in, None for an unknown device."""
-        mac = self._macs().get(mdm_id)
-        if mac is None or mdm_id not in self._load()["devices"]:
-            return None
-        return mac.last_seen(now), tuple(item.der for item in mac.system_keychain.items())
+    def certificates(self, mdm_ids: Sequence[str], now: datetime) -> Mapping[str, CertificateList]:
+        """Return what each known device answered to CertificateList at its last check-in, by MDM id."""
+        records, macs = self._load()["devices"], self._macs()
+        known = {one: macs[one] for one in mdm_ids if one in macs and one in records}
+        return {
+            one: CertificateList(
+                mac.last_seen(now), tuple(ListedCertificate(der=item.der) for item in mac.system_keychain.items())
+            )
+            for one, mac in known.items()
+        }
+
+    def collected(self, mdm_ids: Sequence[str]) -> Mapping[str, CollectedText]:
+        """Return the newest line of the collector of each device for which one was put there, by MDM id."""
+        records = self._load()["devices"]
+        known = {one: records[one]["collected"] for one in mdm_ids if one in records}
+        return {
+            one: CollectedText(said["line"], parse_rfc3339(said["collected_at"]))
+            for one, said in known.items()
+            if said is not None
+        }
 
     # Changing; each returns once it is written
 
@@ -108,9 +124,12 @@ class SimulatedMdm:
             self._save(state)
 
     def check_in(self, now: datetime) -> None:
-        """Let every device that is online do what it is owed. Writes nothing where nothing is owed."""
+        """Let every device that is online do what it is owed, and run the collector where it has it.
+
+        Writes nothing where there is nothing to do.
+        """
         state = self._load()
-        if not any(self._owed(state, one) for one in state["devices"]):
+        if not any(self._owed(state, one) or self._collects(one) for one in state["devices"]):
             return
         with files.locked(self._world):
             state = self._load()
@@ -206,6 +225,17 @@ class SimulatedMdm:
         return "InstallProfile" if wanted and not record["profile_installed"] else ""
 
     def _check_in(self, state: dict[str, Any], one: str, now: datetime) -> None:
+        self._obey(state, one, now)
+        if self._collects(one):
+            line = collected_line(self._macs()[one], now)
+            state["devices"][one]["collected"] = {"line": line, "collected_at": _precise(now)}
+
+    def _collects(self, one: str) -> bool:
+        mac = self._macs().get(one)
+        return mac is not None and mac.told("collector") is not None and mac.told("offline") is None
+
+    def _obey(self, state: dict[str, Any], one: str, now: datetime) -> None:
+        """Let a device that is online do what it is owed."""
         owed = self._owed(state, one)
         mac = self._macs().get(one) if owed else None
         if mac is None or mac.told("offline") is not None:
@@ -272,8 +302,15 @@ class MdmOnAClock:
         self._may_change()
         self._mdm.nudge(mdm_ids, self._now())
 
-    def certificates(self, mdm_id: str) -> tuple[datetime, tuple[bytes, ...]] | None:
-        return self._mdm.certificates(mdm_id, self._now())
+    def certificates(self, mdm_ids: Sequence[str]) -> Mapping[str, CertificateList]:
+        return self._mdm.certificates(mdm_ids, self._now())
+
+    def collected(self, mdm_ids: Sequence[str]) -> Mapping[str, CollectedText]:
+        return self._mdm.collected(mdm_ids)
+
+    def checks(self) -> Iterator[Check]:
+        alone = not self._mdm.profile().group_uses
+        yield Check("mdm.exclusion-group", CheckResult.PASS if alone else CheckResult.FAIL, "is it scepfix's alone?")
 
     def _may_change(self) -> None:
         if self._read_only:
@@ -291,6 +328,8 @@ _NEW_RECORD: Mapping[str, Any] = {
     "answer": "",
     #: The MDM believes it has sent the profile, and it never came: nothing happens until somebody asks again.
     "stuck": False,
+    #: The collector's newest line: ``line`` and ``collected_at`` (docs/collector.md).
+    "collected": None,
 }
 
 

@@ -6,6 +6,7 @@ setting, roles). The targets of the recovery events are ours: no public sample s
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -147,21 +148,27 @@ class OktaOrg:
         """Given path and query of a GET, return HTTP status and JSON document."""
         state, path = self._unchanged.read(), unquote(path)
         if path == "/api/v1/devices":
-            return 200, [
-                _shown(record) for record in state["devices"] if _matches_search(record, query.get("search", ""))
-            ]
+            found_ones = [one for one in state["devices"] if _matches_search(one, query.get("search", ""))]
+            if "expand" not in query:
+                return 200, [_shown(one) for one in found_ones]
+            return 200, [{**_shown(one), "_embedded": {"users": _users(state, one)}} for one in found_ones]
         if path == "/api/v1/logs":
             return 200, [event for event in state["events"] if _matches_filter(event, query)][-1000:]
         if path == "/device-access/api/v1/desktop-mfa/recovery-pin-settings":
             return 200, {"desktopMFARecoveryPinEnabled": state["pin"]}
-        if found := re.fullmatch(r"/api/v1/users/([^/]+)/roles", path):
-            roles = state["roles"].get(found[1])
-            return _not_found(found[1]) if roles is None else (200, [{"id": role, "type": role} for role in roles])
-        if found := re.fullmatch(r"/api/v1/devices/([^/]+)(/os-accounts)?", path):
+        if path == "/api/v1/features":
+            return 200, []
+        if found := re.fullmatch(r"/api/v1/users/([^/]+)(/roles)?", path):
+            login = _login(state, found[1])
+            if login is None:
+                return _not_found(found[1])
+            return 200, _roles(state["roles"].get(login, [])) if found[2] else _person(login)
+        if found := re.fullmatch(r"/api/v1/devices/([^/]+)(/os-accounts|/users)?", path):
             records = [one for one in state["devices"] if one["id"] == found[1] and one["status"] != "DELETED"]
             if not records:
                 return _not_found(found[1])
-            return 200, _accounts(state, records[0]) if found[2] else _shown(records[0])
+            below = {"/os-accounts": _accounts, "/users": _users}.get(found[2] or "")
+            return 200, below(state, records[0]) if below else _shown(records[0])
         return _not_found(path)
 
     def _change(self, change: Callable[[dict[str, Any]], object]) -> None:
@@ -254,7 +261,34 @@ def _event(state: dict[str, Any], now: datetime, kind: str, targets: list[dict[s
 
 
 def _user(mac: Mac) -> dict[str, Any]:
-    return {"id": f"00u-{mac.facts.user}", "type": "User", "alternateId": mac.facts.person}
+    return {"id": _user_id(mac.facts.person), "type": "User", "alternateId": mac.facts.person}
+
+
+def _user_id(login: str) -> str:
+    return "00u" + hashlib.sha256(login.encode("utf-8")).hexdigest()[:17]
+
+
+def _login(state: Mapping[str, Any], id_or_login: str) -> str | None:
+    """Return the login of a person whom the org knows by that id or login, None where it knows nobody so named."""
+    known = [*state["roles"], *(one["person"] for one in state["enrolments"])]
+    wanted = id_or_login.casefold()
+    return next((one for one in known if wanted in (one.casefold(), _user_id(one).casefold())), None)
+
+
+def _person(login: str) -> dict[str, Any]:
+    return {"id": _user_id(login), "status": "ACTIVE", "profile": {"login": login, "email": login}}
+
+
+def _roles(kinds: Iterable[str]) -> list[dict[str, Any]]:
+    return [
+        {"id": f"ra1-{kind}", "label": kind, "type": kind, "status": "ACTIVE", "assignmentType": "USER"}
+        for kind in kinds
+    ]
+
+
+def _users(state: Mapping[str, Any], record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    people = [one["person"] for one in state["enrolments"] if one["device"] == record["id"]]
+    return [{"created": record["created"], "managementStatus": "MANAGED", "user": _person(one)} for one in people]
 
 
 def _device(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -269,16 +303,24 @@ def _shown(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _accounts(state: Mapping[str, Any], record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    people = [one["person"] for one in state["enrolments"] if one["device"] == record["id"]]
+    href = f"https://example.okta.com/api/v1/devices/{record['id']}"
+    moments = {"created": record["created"], "lastUpdated": record["created"]}
     return [
         {
+            "id": f"dao{_user_id(person)[3:]}",
+            "deviceId": record["id"],
+            "platform": record["profile"]["platform"],
+            "profile": {"username": person.split("@")[0]},
             "status": "ACTIVE",
+            **moments,
             "_embedded": {
-                "users": [{"profile": {"login": one["person"]}}],
-                "accountLinkedEnrollments": [{"type": "desktop_mfa", "status": "ACTIVE"}],
+                "users": [_person(person)],
+                "accountLinkedEnrollments": [{"type": "desktop_mfa", "status": "ACTIVE", **moments}],
             },
+            "_links": {"device": {"href": href}},
         }
-        for one in state["enrolments"]
-        if one["device"] == record["id"]
+        for person in people
     ]
 
 
@@ -292,7 +334,7 @@ def _matches_search(record: Mapping[str, Any], search: str) -> bool:
 def _matches_filter(event: Mapping[str, Any], query: Mapping[str, str]) -> bool:
     clauses = _CLAUSE.findall(query.get("filter", ""))
     targets = {target["id"] for target in event["target"]}
-    return query.get("since", "") <= event["published"] and all(
+    return query.get("since", "") <= event["published"] <= query.get("until", "~") and all(
         value in targets if key == "target.id" else key == "eventType" and value == event["eventType"]
         for key, value in clauses
     )

@@ -200,10 +200,10 @@ def _settings(world: World, ready: dict[str, Any], mdm_token: str, repair: dict[
         "mdm": {
             "kind": "simulated",
             "url": ready["mdm_url"],
-            "token_file": str(tokens / mdm_token),
+            "token": {"file": str(tokens / mdm_token)},
             "profile": IDENTIFIER,
             "exclusion_group": GROUP,
         },
-        "okta": {"kind": "simulated", "url": ready["okta_url"], "token_file": str(tokens / "okta-read")},
+        "okta": {"kind": "simulated", "url": ready["okta_url"], "token": {"file": str(tokens / "okta-read")}},
         "repair": {"poll_seconds": 1, **repair},
     }

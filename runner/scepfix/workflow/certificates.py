@@ -42,6 +42,11 @@ class Holding:
     unreadable: int
 
 
+def read_stored(stored: StoredCertificate) -> Certificate:
+    """Given a certificate of an observation, return its facts. Raise InputError where its bytes are no certificate."""
+    return stored.told.certificate if stored.told else read_certificate(stored.der)
+
+
 def holding(observation: Observation) -> Holding:
     """Given an observation, return what its computer's store holds. A person's own keychain never counts."""
     marked: dict[str, Held] = {}
@@ -51,7 +56,7 @@ def holding(observation: Observation) -> Holding:
         if not in_device_store(stored.store):
             continue
         try:
-            certificate = read_certificate(stored.der)
+            certificate = read_stored(stored)
         except InputError:
             unreadable += 1
             continue

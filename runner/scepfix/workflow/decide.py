@@ -23,12 +23,19 @@ from scepfix.domain.remediation import (
     StageAnswer,
     StageResult,
 )
+from scepfix.domain.run import COLLECTOR, LINE_HOURS
+from scepfix.parsers.connection_values import channel_of
 from scepfix.workflow.certificates import holding, leftovers, not_planned
 from scepfix.workflow.predict import actual_of
 from scepfix.workflow.proof import Proved, mdm_proof, prove, prove_removed
 
 #: Looks grow rarer the longer a wait lasts, but never rarer than this.
 LONGEST_WAIT = timedelta(minutes=15)
+#: While the profile may be away a look comes at least so often: a device whose certificates are gone is owed its
+#: re-install at once.
+LONGEST_WAIT_WHILE_AWAY = timedelta(minutes=1)
+#: An MDM may take minutes to act on a group change, so that the nudge beside the change came too early.
+_NUDGE_AGAIN = timedelta(minutes=5)
 #: A look comes late by at most this part of what has passed already.
 _PART_OF_WAIT = 10
 _TEXT = 500
@@ -149,6 +156,9 @@ def deadline(remediation: Remediation, policy: RepairPolicy) -> datetime:
         Stage.REGISTRATION: timedelta(days=policy.registration_days),
     }
     ends = _since(remediation.stage_started_at) + lasts[stage]
+    if stage is Stage.INSPECT and channel_of(remediation.device.connection) == COLLECTOR:
+        # The next line comes with the next inventory.
+        ends = max(ends, _since(remediation.stage_started_at) + timedelta(hours=LINE_HOURS))
     if stage in (Stage.UNINSTALL, Stage.CONFIRM):
         return min(ends, _since(remediation.removal_asked_at) + timedelta(hours=policy.put_back_after_hours))
     return ends
@@ -206,7 +216,7 @@ def _on_waking(remediation: Remediation, given: _Given) -> Decision:
     if held_back:
         return _enter(remediation, _PUTS_RIGHT[stage], given, error=held_back)
     if not late:
-        return _run(remediation)
+        return _run(_nudged(remediation, given))
     if stage is Stage.PREFLIGHT:
         return _unanswered(remediation, given)
     if stage in (Stage.UNINSTALL, Stage.CONFIRM):
@@ -214,9 +224,9 @@ def _on_waking(remediation: Remediation, given: _Given) -> Decision:
     if stage is Stage.REMOVE_LEFTOVERS:
         return _enter(remediation, Stage.INSPECT, given)
     if stage is Stage.REINSTALL and remediation.owed_reinstall:
-        return _run(_stranded(remediation, given))
+        return _run(_nudged(_stranded(remediation, given), given))
     # The engine itself may have slept over the deadline: one more look before the verdict.
-    return _run(remediation)
+    return _run(_nudged(remediation, given))
 
 
 # --- answers of each stage ----------------------------------------------------------------------------------------
@@ -365,11 +375,13 @@ _ANSWERED: Mapping[Stage, Callable[[Remediation, StageResult, _Given], Decision]
 
 def _enter(remediation: Remediation, stage: Stage, given: _Given, *, error: str = "") -> Decision:
     """Begin a stage. That something may have been removed, or was asked back, is written before it is wanted."""
-    entered = replace(remediation, stage=stage, stage_started_at=given.now, outcome=None, error=_text(error))
+    entered = replace(
+        remediation, stage=stage, stage_started_at=given.now, outcome=None, error=_text(error), nudge=False
+    )
     if stage is Stage.UNINSTALL:
-        entered = replace(entered, removal_asked_at=given.now)
+        entered = replace(entered, removal_asked_at=given.now, nudged_at=given.now)
     if stage is Stage.REINSTALL:
-        entered = replace(entered, reinstall_asked_at=given.now)
+        entered = replace(entered, reinstall_asked_at=given.now, nudged_at=given.now)
     if stage is Stage.REGISTRATION:
         return _wait(replace(entered, outcome=Outcome.AWAITING_REGISTRATION), given, _RUNNING[stage])
     return _run(entered)
@@ -389,15 +401,21 @@ def _run(remediation: Remediation) -> Decision:
     return Decision(replace(remediation, wake_at=None, waiting_for=_RUNNING[stage]), (want,))
 
 
+def _nudged(remediation: Remediation, given: _Given) -> Remediation:
+    """While the MDM waits for the device, the device is asked to check in again every few minutes."""
+    due = remediation.nudged_at is not None and given.now - remediation.nudged_at >= _NUDGE_AGAIN
+    waits = remediation.stage in (Stage.UNINSTALL, Stage.REINSTALL)
+    return replace(remediation, nudged_at=given.now, nudge=True) if due and waits else replace(remediation, nudge=False)
+
+
 def _wait(remediation: Remediation, given: _Given, waiting_for: str) -> Decision:
     """Wait for a while, but not beyond the stage's deadline."""
     poll = timedelta(seconds=given.policy.poll_seconds)
     ends = deadline(remediation, given.policy)
-    pause = poll
-    if given.now >= ends or remediation.stage is Stage.REGISTRATION:
-        passed = given.now - _since(remediation.stage_started_at)
-        pause = max(poll, min(timedelta(seconds=passed // _PART_OF_WAIT // timedelta(seconds=1)), LONGEST_WAIT))
-    wake_at = given.now + pause
+    passed = given.now - _since(remediation.stage_started_at)
+    away = remediation.stage in (Stage.UNINSTALL, Stage.CONFIRM)
+    grown = timedelta(seconds=passed // _PART_OF_WAIT // timedelta(seconds=1))
+    wake_at = given.now + max(poll, min(grown, LONGEST_WAIT_WHILE_AWAY if away else LONGEST_WAIT))
     return Decision(
         replace(
             remediation,

@@ -17,7 +17,7 @@ from scepfix.domain.plan import KnownCertificate, ProofGrade
 from scepfix.domain.policy import RepairPolicy
 from scepfix.domain.remediation import Proof
 from scepfix.rules.certificate import judge, names_device, serial_numbers
-from scepfix.rules.issuer_key import signed_with_key_of
+from scepfix.rules.issuer_key import names_key_of, signed_with_key_of
 from scepfix.workflow.certificates import Held, Holding, another_device, holding, leftovers
 
 #: How far the clocks of CA and controller may be apart; more than five minutes is a fault of its own.
@@ -26,6 +26,8 @@ _USAGE_CODES = ("no-digital-signature", "no-client-auth")
 _UUID = re.compile(r"(?<![\w-])[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}(?![\w-])", re.IGNORECASE)
 #: Apple's serial numbers are 10 to 12 letters and digits, both of them, in capitals.
 _SERIAL = re.compile(r"(?<![\w-])(?=[A-Z0-9]*[A-Z])(?=[A-Z0-9]*[0-9])[A-Z0-9]{10,12}(?![\w-])")
+#: Stores of people: on a Mac, of the account that asked a PC, and of a PC's people.
+_PERSONAL = ("login:", "current-user", "user")
 #: Too short a name stands in a subject by chance.
 _NAME_LENGTH = 5
 
@@ -91,7 +93,7 @@ def prove(
             lines += _new_serial_and_key(new, before)
             lines.append(_issued_since(new, removal_at, policy))
             lines += _usable(found[0], now)
-            lines.append(_issuer(new, issuers))
+            lines.append(_issuer(found[0], issuers))
             lines.append(_of_this_device(new, identity, (*names, observation.name)))
     return Proved(_verdict(lines, mdm, grade), _proofs(lines, mdm), new, left)
 
@@ -119,7 +121,7 @@ def prove_removed(
         newest = max(kept, key=lambda one: one.certificate.not_before)
         lines.append(_Line(f"the usable one stays: serial number {newest.certificate.serial_number}", Answer.YES))
         lines.append(_private_key(newest))
-        lines.append(_issuer(newest.certificate, issuers))
+        lines.append(_issuer(newest, issuers))
     return Proved(_verdict(lines, None, ProofGrade.CERTIFICATE), _proofs(lines, None), None, left)
 
 
@@ -167,7 +169,7 @@ def _one_new(found: Sequence[Held], observation: Observation, held: Holding) -> 
     if found:
         numbers = serial_numbers([one.certificate for one in found])
         return _Line(f"several are new ({numbers}): which is the device's cannot be told", Answer.UNKNOWN)
-    elsewhere = sum(1 for one in observation.certificates if one.store.startswith(("login:", "current-user")))
+    elsewhere = sum(1 for one in observation.certificates if one.store.startswith(_PERSONAL))
     note = f"; {elsewhere} in a person's own store do not count" if elsewhere else ""
     unmarked = f"; {len(held.others)} without the marker do not count" if held.others else ""
     # The profile may be there before the CA has answered: a new one may still come.
@@ -218,17 +220,31 @@ def _private_key(one: Held) -> _Line:
     return _Line("its private key is not there", Answer.NO)
 
 
-def _issuer(certificate: Certificate, issuers: Sequence[Certificate]) -> _Line:
+def _issuer(one: Held, issuers: Sequence[Certificate]) -> _Line:
+    certificate = one.certificate
     if certificate.self_signed:
         return _Line("it signed itself: no CA issued it", Answer.NO)
     if not issuers:
         return _Line("not checked: no issuer certificate is set", Answer.UNKNOWN, needed=False)
+    if one.stored.told:
+        return _told_issuer(certificate, issuers)
     signed = [signed_with_key_of(certificate, issuer) for issuer in issuers]
     if True in signed:
         return _Line("signed with the key of this org's CA", Answer.YES)
     if None in signed:
         return _Line("its signature is of a kind that cannot be verified here", Answer.UNKNOWN)
     return _Line(f"not signed with the key of this org's CA: its issuer is {certificate.issuer}", Answer.NO)
+
+
+def _told_issuer(certificate: Certificate, issuers: Sequence[Certificate]) -> _Line:
+    """Without the certificate's bytes there is no signature to verify."""
+    told = "as the device told; the signature was not verified here"
+    named = names_key_of(certificate, issuers)
+    if named is None:
+        return _Line(f"it, or this org's CA, has no key id to compare, {told}", Answer.UNKNOWN)
+    if named:
+        return _Line(f"its authority key id is that of this org's CA, {told}", Answer.YES)
+    return _Line(f"its authority key id is not that of this org's CA, {told}", Answer.NO)
 
 
 def _of_this_device(certificate: Certificate, identity: Identity, names: Sequence[str]) -> _Line:

@@ -45,13 +45,21 @@ _HOST = re.compile(r"dev-[0-9a-f]{12}", re.ASCII)
 class AnsibleRunner:
     """Implements service.ports.PlaybookRunner.
 
-    ``state`` is scepfix's state folder, ``config`` the absolute path of the settings file or None.
+    ``state`` is scepfix's state folder, ``config`` the absolute path of the settings file or None. ``environment`` is
+    given to the runs too; it is written to their folders, so no secret may be in it.
     """
 
-    def __init__(self, state: Path, config: str | None, forks: int = DEFAULT_FORKS) -> None:
+    def __init__(
+        self,
+        state: Path,
+        config: str | None,
+        forks: int = DEFAULT_FORKS,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._state = state
         self._config = config
         self._forks = forks
+        self._given = dict(environment or {})
         self._starters: dict[Path, subprocess.Popen[bytes]] = {}
 
     def start(self, request: RunRequest) -> None:
@@ -191,6 +199,7 @@ class AnsibleRunner:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         return {
             **kept,
+            **self._given,
             "PATH": path,
             "LANG": "C.UTF-8",
             "PYTHONUTF8": "1",

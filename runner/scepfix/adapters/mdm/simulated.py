@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from scepfix.adapters.json_http import JsonService
 from scepfix.adapters.mdm import MdmError
+from scepfix.adapters.web_service import BearerToken, WebService
+from scepfix.domain.check import Check, CheckResult
+from scepfix.domain.errors import ScepfixError
 from scepfix.domain.inert import visible
-from scepfix.domain.mdm import ManagedProfile, MdmDevice
+from scepfix.domain.mdm import CertificateList, CollectedText, ListedCertificate, ManagedProfile, MdmDevice
 from scepfix.domain.moment import parse_rfc3339
-from scepfix.parsers.settings import ServiceSettings
+from scepfix.parsers.service_settings import ServiceSettings
 
-#: Serial numbers of one question.
+#: Devices of one question.
 _MOST = 1000
+#: Where these come back, a question about the MDM itself was not answered.
+_NOBODY_LOOKED = frozenset({"mdm-unreachable", "mdm-credentials", "secret", "settings"})
 
 Read = TypeVar("Read")
 
@@ -25,13 +30,15 @@ Read = TypeVar("Read")
 class SimulatedMdm:
     """Implements service.ports.Mdm. ``read_only``: what would change something is refused before any call."""
 
-    def __init__(self, settings: ServiceSettings, read_only: bool) -> None:
+    def __init__(
+        self, settings: ServiceSettings, read_only: bool, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._settings, self._read_only = settings, read_only
-        self._service = JsonService(settings, "mdm", MdmError)
+        self._service = WebService(settings, "mdm", MdmError, BearerToken(settings, "token"), sleep=sleep)
 
     def profile(self) -> ManagedProfile:
         """Return the SCEP profile that scepfix may move. Raise MdmError."""
-        found = self._known(f"/profiles/{quote(self._settings.profile, safe='')}", "profile")
+        found = self._get(f"/profiles/{quote(self._settings.profile, safe='')}", "profile")
         profile = self._read(ManagedProfile.from_document, found)
         return replace(
             profile,
@@ -45,18 +52,11 @@ class SimulatedMdm:
 
     def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
         """Given serial numbers, return the records found, by serial number. Raise MdmError."""
-        found: dict[str, MdmDevice] = {}
-        for start in range(0, len(serial_numbers), _MOST):
-            asked = list(serial_numbers[start : start + _MOST])
-            _, said = self._service.ask("POST", "/devices/search", body={"serial_numbers": asked})
-            records = self._read(lambda said: {str(key): _device(one) for key, one in said.items()}, said)
-            # A record under a serial number that nobody asked for is nobody's.
-            found.update({key: record for key, record in records.items() if key in asked})
-        return found
+        return self._search("/devices/search", "serial_numbers", serial_numbers, _device)
 
     def members(self) -> tuple[MdmDevice, ...]:
         """Return the devices in scepfix's exclusion group. Raise MdmError."""
-        said = self._known(f"{self._group}/members", "exclusion_group")
+        said = self._get(f"{self._group}/members", "exclusion_group")
         return self._read(lambda said: tuple(_device(one) for one in _list(said)), said)
 
     def exclude(self, mdm_ids: Sequence[str]) -> None:
@@ -71,10 +71,36 @@ class SimulatedMdm:
         """Ask the devices to check in now. Raise MdmError."""
         self._change("/nudge", mdm_ids)
 
-    def certificates(self, mdm_id: str) -> tuple[datetime, tuple[bytes, ...]] | None:
-        """Return when the device's certificate list was taken and its DERs, or None. Raise MdmError."""
-        status, said = self._service.ask("GET", f"/devices/{quote(mdm_id, safe='')}/certificates")
-        return None if status == 404 else self._read(_certificates, said)
+    def certificates(self, mdm_ids: Sequence[str]) -> Mapping[str, CertificateList]:
+        """Given MDM ids, return the lists that the devices answered at their last check-in. Raise MdmError."""
+        return self._search("/certificates/search", "ids", mdm_ids, _certificates)
+
+    def collected(self, mdm_ids: Sequence[str]) -> Mapping[str, CollectedText]:
+        """Given MDM ids, return the newest line of the collector of each that has one. Raise MdmError."""
+        return self._search("/collected/search", "ids", mdm_ids, _collected)
+
+    def checks(self) -> Iterator[Check]:
+        """Yield what can be seen of token, profile and exclusion group; never raises."""
+        yield _check("mdm.credentials", self._see_credentials, {"mdm-unreachable"})
+        yield _check("mdm.profile", self._see_profile, _NOBODY_LOOKED)
+        yield _check("mdm.exclusion-group", self._see_group, _NOBODY_LOOKED)
+
+    def _see_credentials(self) -> str:
+        self._service.ask("GET", f"{self._group}/members", accept=(403, 404))
+        return "it takes the token"
+
+    def _see_profile(self) -> str:
+        return f"it has {self.profile().identifier}"
+
+    def _see_group(self) -> str:
+        members, uses = self.members(), self.profile().group_uses
+        if uses:
+            raise self._service.wrong(
+                "answer",
+                f"the exclusion group is not scepfix's alone: {', '.join(uses)}",
+                "make a group for scepfix that nothing else is scoped to or excludes",
+            )
+        return f"the exclusion group is scepfix's alone; {len(members)} in it now"
 
     @property
     def _group(self) -> str:
@@ -85,23 +111,44 @@ class SimulatedMdm:
             raise self._service.wrong(
                 "refused", "the MDM was opened to read only", "a preview changes nothing; this is a fault of scepfix"
             )
-        status, _ = self._service.ask("POST", path, body={"ids": list(mdm_ids)})
-        if status == 404:
+        reply = self._service.ask("POST", path, document={"ids": list(mdm_ids)}, needs="a token that may write")
+        if reply.status == HTTPStatus.NOT_FOUND:
             raise self._service.wrong("answer", "there is no such group", "check mdm.exclusion_group in the settings")
 
-    def _known(self, path: str, setting: str) -> Any:
-        status, said = self._service.ask("GET", path)
-        if status == 404:
+    def _get(self, path: str, setting: str) -> Any:
+        reply = self._service.ask("GET", path)
+        if reply.status == HTTPStatus.NOT_FOUND:
             raise self._service.wrong(
                 "answer", f"it knows nothing of that {setting}", f"check mdm.{setting} in the settings"
             )
-        return said
+        return self._service.json(reply)
+
+    def _search(self, path: str, key: str, wanted: Sequence[str], one: Callable[[Any], Read]) -> dict[str, Read]:
+        """Ask about many at once; a search changes nothing, so it may be asked again."""
+        found: dict[str, Read] = {}
+        for start in range(0, len(wanted), _MOST):
+            asked = list(wanted[start : start + _MOST])
+            reply = self._service.ask("POST", path, document={key: asked}, accept=(), repeatable=True)
+            records = self._read(
+                lambda said: {str(key): one(each) for key, each in said.items()}, self._service.json(reply)
+            )
+            # A record under a key that nobody asked for is nobody's.
+            found.update({key: record for key, record in records.items() if key in asked})
+        return found
 
     def _read(self, read: Callable[[Any], Read], said: Any) -> Read:
         try:
             return read(said)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._service.wrong("answer", "an answer of another form than expected", "is it this MDM?") from error
+
+
+def _check(name: str, look: Callable[[], str], unknown: Collection[str]) -> Check:
+    try:
+        return Check(name, CheckResult.PASS, look())
+    except ScepfixError as error:
+        result = CheckResult.UNKNOWN if error.code in unknown else CheckResult.FAIL
+        return Check(name, result, error.message, error.hint)
 
 
 def _device(said: Any) -> MdmDevice:
@@ -120,8 +167,13 @@ def _list(said: Any) -> list[Any]:
     return said
 
 
-def _certificates(said: Any) -> tuple[datetime, tuple[bytes, ...]]:
+def _certificates(said: Any) -> CertificateList:
     taken_at = parse_rfc3339(said["taken_at"])
     if taken_at is None:
         raise ValueError("taken_at is no moment")
-    return taken_at, tuple(base64.b64decode(one, validate=True) for one in _list(said["certificates"]))
+    ders = [base64.b64decode(one, validate=True) for one in _list(said["certificates"])]
+    return CertificateList(taken_at, tuple(ListedCertificate(der=der) for der in ders))
+
+
+def _collected(said: Any) -> CollectedText:
+    return CollectedText(str(said["line"]), parse_rfc3339(said["collected_at"]))

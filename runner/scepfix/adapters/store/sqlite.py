@@ -72,7 +72,11 @@ class SqliteStore:
             with self._lock("opening", fcntl.LOCK_EX):
                 _make(file)
                 self._connection = sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)
-                self._prepare()
+                try:
+                    self._prepare()
+                except BaseException:
+                    self._connection.close()
+                    raise
         except (OSError, sqlite3.Error) as error:
             raise UsageError(
                 "database-unusable",

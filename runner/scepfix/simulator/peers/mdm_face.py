@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from scepfix.domain.mdm import CertificateList
 from scepfix.domain.moment import rfc3339
 from scepfix.simulator.mdm import GROUP, SimulatedMdm
 from scepfix.simulator.peers.http import Request
@@ -39,9 +39,8 @@ class MdmFace:
         ids = _texts(request.body, "serial_numbers" if request.path == "/devices/search" else "ids")
         if ids is None:
             return 400, {"error": "a list of texts was expected"}
-        if request.path == "/devices/search":
-            found = self._mdm.devices(ids, now)
-            return 200, {serial: record.as_document() for serial, record in found.items()}
+        if request.path.endswith("/search"):
+            return self._search(request.path, ids, now)
         changes: dict[str, tuple[str, Callable[[Sequence[str], datetime], None]]] = {
             f"/groups/{GROUP}/add": ("exclude", self._mdm.exclude),
             f"/groups/{GROUP}/remove": ("put-back", self._mdm.put_back),
@@ -62,13 +61,20 @@ class MdmFace:
             return 200, self._mdm.profile().as_document()
         if request.path == f"/groups/{GROUP}/members":
             return 200, [record.as_document() for record in self._mdm.members(now)]
-        found = re.fullmatch(r"/devices/([^/]+)/certificates", request.path)
-        certificates = self._mdm.certificates(found[1], now) if found else None
-        if certificates is None:
-            return _UNKNOWN
-        taken_at, ders = certificates
-        listed = [base64.b64encode(der).decode("ascii") for der in ders]
-        return 200, {"taken_at": rfc3339(taken_at), "certificates": listed}
+        return _UNKNOWN
+
+    def _search(self, path: str, ids: Sequence[str], now: datetime) -> tuple[int, Any]:
+        if path == "/devices/search":
+            found = self._mdm.devices(ids, now)
+            return 200, {serial: record.as_document() for serial, record in found.items()}
+        if path == "/certificates/search":
+            return 200, {one: _listed(listed) for one, listed in self._mdm.certificates(ids, now).items()}
+        if path == "/collected/search":
+            collected = self._mdm.collected(ids)
+            return 200, {
+                one: {"line": text.line, "collected_at": rfc3339(text.collected_at)} for one, text in collected.items()
+            }
+        return _UNKNOWN
 
     def _hold(self, verb: str, when: str) -> None:
         hold, holding = self._folder / "hold", self._folder / "holding"
@@ -78,6 +84,11 @@ class MdmFace:
         while hold.exists():
             time.sleep(_HOLD_POLL_SECONDS)
         holding.unlink(missing_ok=True)
+
+
+def _listed(said: CertificateList) -> dict[str, Any]:
+    ders = [base64.b64encode(one.der).decode("ascii") for one in said.certificates]
+    return {"taken_at": rfc3339(said.taken_at), "certificates": ders}
 
 
 def _is(hold: Any, verb: str, when: str) -> bool:

@@ -33,11 +33,15 @@ if [ -e "$told/garbage" ]; then
     exit 0
 fi
 if [ -e "$SCEPFIX_MAC/windows.json" ]; then
-    # The stub PC: a recorded answer to the PowerShell script, which is read to its end first.
+    # The stub PC: an answer to each of the PowerShell scripts, which is read to its end first.
     case $command in
         *[Pp][Oo][Ww][Ee][Rr][Ss][Hh][Ee][Ll][Ll]*)
-            cat >/dev/null
-            sed "s/\"@NOW@\"/$(date +%s)/" "$SCEPFIX_MAC/windows.json"
+            if grep -q scepfix/windows-sync/1; then
+                cat >/dev/null
+                echo '{"schema":"scepfix/windows-sync/1","started":"PushLaunch","problems":[],"whole":true}'
+            else
+                sed "s/\"@NOW@\"/$(date +%s)/" "$SCEPFIX_MAC/windows.json"
+            fi
             exit 0
             ;;
     esac

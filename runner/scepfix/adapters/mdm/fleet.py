@@ -1,0 +1,426 @@
+"""Fleet (docs/providers/fleet.md): a manual label that the profile excludes, and what the Macs acknowledged."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, ParamSpec, TypeVar
+from urllib.parse import quote
+
+from scepfix.adapters.mdm import MdmError
+from scepfix.adapters.secret_values import secret
+from scepfix.adapters.web_service import WebService
+from scepfix.domain.check import Check, CheckResult
+from scepfix.domain.errors import InputError, ScepfixError, UsageError
+from scepfix.domain.inert import visible
+from scepfix.domain.mdm import CertificateList, CollectedText, ManagedProfile, MdmDevice
+from scepfix.domain.moment import parse_rfc3339
+from scepfix.parsers import fleet_host as read
+from scepfix.parsers.fleet_host import Command, Labels
+from scepfix.parsers.service_settings import ServiceSettings
+
+_API = "/api/v1/fleet"
+_PROFILE = re.compile(r"[a-z]?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+_SERIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+-]{0,63}", re.ASCII)
+_PER_PAGE = 100
+_MOST_PAGES = 1_000
+#: Commands of an older Fleet do not name their profile: so many of each kind are opened to see which it is.
+_OPENED = 5
+#: A label is read again so often until a read replica shows the change.
+_LOOKS = 4
+_CLOCK_SECONDS = 300
+
+_READ = "the role Observer or more"
+_WRITE = "the role Maintainer or Admin"
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+class _Token:
+    """Implements adapters.web_service.Authorization: the token of an API-only user, read again where it is refused."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+
+    def headers(self, service: WebService, *, fresh: bool) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {secret(self._settings, 'token')}"}
+
+
+class Fleet:
+    """Implements service.ports.Mdm. ``read_only``: what would change something is refused before any call."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        read_only: bool,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings, self._read_only, self._sleep, self._now = settings, read_only, sleep, now
+        self._profile_uuid = settings.profile.strip()
+        if not _PROFILE.fullmatch(self._profile_uuid):
+            raise UsageError(
+                "settings",
+                "mdm.profile is no profile_uuid of Fleet",
+                where="mdm.profile",
+                hint="GET /api/v1/fleet/configuration_profiles lists them",
+            )
+        self._service = WebService(settings, "mdm", MdmError, _Token(settings), sleep=sleep)
+        self._found_label: tuple[int, str] | None = None
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def profile(self) -> ManagedProfile:
+        """Return the SCEP profile that scepfix may move. Raise MdmError."""
+        found = self._profile_document()
+        labels = self._read(read.read_labels, found)
+        identifier, name = str(found.get("identifier") or ""), str(found.get("name") or "")
+        declarative = self._profile_uuid.startswith("d")
+        types, scope = ((), "system") if declarative else self._payloads()
+        query = {"request_type": read.INSTALL}
+        newest = (one.at for one in self._of_profile(self._commands(query), name, identifier) if one.acknowledged)
+        return ManagedProfile(
+            identifier=visible(identifier),
+            name=visible(name),
+            payload_types=types,
+            scope=scope,
+            comes_back=self._why_not_back(labels),
+            changed_at=parse_rfc3339(found.get("updated_at")),
+            last_issued_at=max(newest, default=None),
+            declarative=declarative,
+        )
+
+    def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
+        """Given serial numbers, return the records found, by serial number: two calls for each. Raise MdmError."""
+        hosts: dict[str, Mapping[str, Any]] = {}
+        for serial in filter(_SERIAL.fullmatch, serial_numbers):
+            host = self._host(f"identifier/{quote(serial, safe='')}")
+            # A name or a UUID would do for Fleet, too.
+            if host is not None and str(host.get("hardware_serial")).upper() == serial.upper():
+                hosts[serial] = host
+        return dict(zip(hosts, self._records([*hosts.values()]), strict=True))
+
+    def members(self) -> tuple[MdmDevice, ...]:
+        """Return the devices with the exclusion label. Raise MdmError."""
+        hosts = [self._host(str(one)) for one in sorted(self._members())]
+        return self._records([one for one in hosts if one is not None])
+
+    def certificates(self, mdm_ids: Sequence[str]) -> Mapping[str, CertificateList]:
+        """Given MDM ids, return the certificates that Fleet has of each computer's keychain, by id. Raise MdmError."""
+        found: dict[str, CertificateList] = {}
+        for one in filter(_NUMBER.fullmatch, mdm_ids):
+            host = self._host(one)
+            taken_at = parse_rfc3339(host.get("detail_updated_at")) if host else None
+            if taken_at is None:
+                continue
+            rows = self._pages(f"/hosts/{one}/certificates", "certificates")
+            certificates = [self._read(read.read_certificate, row) for row in rows if row.get("source") != "user"]
+            found[one] = CertificateList(taken_at, tuple(certificates))
+        return found
+
+    def collected(self, mdm_ids: Sequence[str]) -> Mapping[str, CollectedText]:
+        """Given MDM ids, return the last output of the collector's script, by id. Raise MdmError."""
+        wanted = self._settings.text("collector_script")
+        found: dict[str, CollectedText] = {}
+        for one in filter(_NUMBER.fullmatch, mdm_ids) if wanted else ():
+            for row in self._pages(f"/hosts/{one}/scripts", "scripts"):
+                last = row.get("last_execution") if wanted in (row.get("name"), str(row.get("script_id"))) else None
+                text = self._output(last) if isinstance(last, dict) else ""
+                if isinstance(last, dict) and text:
+                    found[one] = CollectedText(text, parse_rfc3339(last.get("executed_at")))
+        return found
+
+    # --- changing -------------------------------------------------------------------------------------------------
+
+    def exclude(self, mdm_ids: Sequence[str]) -> None:
+        """Give the devices the exclusion label, in one change. Raise MdmError."""
+        self._set_members(lambda now, wanted: now | wanted, mdm_ids)
+
+    def put_back(self, mdm_ids: Sequence[str]) -> None:
+        """Take the exclusion label from the devices, in one change. Raise MdmError."""
+        self._set_members(lambda now, wanted: now - wanted, mdm_ids)
+
+    def nudge(self, mdm_ids: Sequence[str]) -> None:
+        """Ask the devices for a fresh report; Fleet itself wakes a Mac for a command. Raise MdmError."""
+        self._may_change()
+        for one in filter(_NUMBER.fullmatch, mdm_ids):
+            self._service.ask("POST", f"{_API}/hosts/{one}/refetch", needs=_WRITE, repeatable=True)
+
+    def _set_members(
+        self, change: Callable[[frozenset[int], frozenset[int]], frozenset[int]], mdm_ids: Sequence[str]
+    ) -> None:
+        """Fleet takes the whole list of a label's hosts: read it, change it, write it, and see that it is there."""
+        self._may_change()
+        wanted = frozenset(int(one) for one in mdm_ids if _NUMBER.fullmatch(one))
+        label_id, _ = self._label()
+        now = self._members()
+        if change(now, wanted) == now:
+            return
+        self._service.ask(
+            "PATCH",
+            f"{_API}/labels/{label_id}",
+            document={"host_ids": sorted(change(now, wanted))},
+            needs=_WRITE,
+            accept=(),
+            repeatable=True,
+        )
+        for look in range(_LOOKS):
+            now = self._members()
+            if change(now, wanted) == now:
+                return
+            self._sleep(0.5 * 2**look)
+        raise self._service.wrong(
+            "refused", "the label did not take the change", "Fleet 4.69 or newer is needed: older ones know no host_ids"
+        )
+
+    def _may_change(self) -> None:
+        if self._read_only:
+            raise self._service.wrong(
+                "refused", "the MDM was opened to read only", "a preview changes nothing; this is a fault of scepfix"
+            )
+
+    # --- the profile and its label --------------------------------------------------------------------------------
+
+    def _profile_document(self) -> Mapping[str, Any]:
+        path = f"/configuration_profiles/{self._profile_uuid}"
+        return self._known(self._get(path), "profile")
+
+    def _payloads(self) -> tuple[tuple[str, ...], str]:
+        path = f"{_API}/configuration_profiles/{self._profile_uuid}"
+        reply = self._service.ask("GET", path, query={"alt": "media"}, needs=_READ, accept=())
+        try:
+            return read.read_profile(reply.body)
+        except InputError as error:
+            raise self._service.wrong(
+                "answer", f"the profile cannot be read: {error.message}", "is it for Macs?"
+            ) from None
+
+    def _label(self) -> tuple[int, str]:
+        """Return id and name of the exclusion label."""
+        if self._found_label is None:
+            wanted = self._settings.exclusion_group
+            listed = self._known(self._get("/labels/summary"), "exclusion_group").get("labels") or ()
+            fitting = [one for one in listed if wanted in (str(one.get("id")), one.get("name"))]
+            if len(fitting) != 1:
+                raise self._unknown("exclusion_group")
+            self._found_label = self._read(lambda one: (int(one["id"]), str(one["name"])), fitting[0])
+        return self._found_label
+
+    def _label_document(self) -> Mapping[str, Any]:
+        found = self._known(self._get(f"/labels/{self._label()[0]}"), "exclusion_group").get("label")
+        if not isinstance(found, dict):
+            raise self._other_form()
+        return found
+
+    def _members(self) -> frozenset[int]:
+        found = self._label_document()
+        if found.get("label_membership_type") != "manual":
+            raise self._service.wrong(
+                "refused", "the exclusion label is not manual: no device can be put in or out", "make a manual label"
+            )
+        return self._read(lambda ids: frozenset(map(int, ids)), found.get("host_ids") or ())
+
+    def _why_not_back(self, labels: Labels) -> str:
+        _, name = self._label()
+        if self._label_document().get("label_membership_type") != "manual":
+            return "the exclusion label is not manual: nobody can put a device in or out"
+        if name not in labels.exclude_any:
+            return "the profile does not exclude the exclusion label"
+        return "a label of the profile was deleted: Fleet gives it to no further device" if labels.broken else ""
+
+    # --- hosts ----------------------------------------------------------------------------------------------------
+
+    def _host(self, which: str) -> Mapping[str, Any] | None:
+        found = self._get(f"/hosts/{which}", {"exclude_software": "true"})
+        if found is None:
+            return None
+        if not isinstance(found, dict) or not isinstance(found.get("host"), dict):
+            raise self._other_form()
+        host: Mapping[str, Any] = found["host"]
+        return host
+
+    def _records(self, hosts: Sequence[Mapping[str, Any]]) -> tuple[MdmDevice, ...]:
+        """Given hosts, return the record of each."""
+        if not hosts:
+            return ()
+        profile, members = self._profile_document(), self._members()
+        labels, name = self._read(read.read_labels, profile), self._label()[1]
+        found = []
+        for host in hosts:
+            commands = self._of_profile(
+                self._commands({"host_identifier": str(host.get("uuid"))}),
+                str(profile.get("name") or ""),
+                str(profile.get("identifier") or ""),
+            )
+            found.append(
+                self._read(
+                    read.record,
+                    host,
+                    self._profile_uuid,
+                    profile.get("team_id"),
+                    labels,
+                    name,
+                    commands,
+                    excluded=host.get("id") in members,
+                )
+            )
+        return tuple(found)
+
+    def _commands(self, query: Mapping[str, str]) -> tuple[Command, ...]:
+        """Return the newest commands about profiles, newest first."""
+        newest = {"order_key": "updated_at", "order_direction": "desc", "per_page": str(_PER_PAGE)}
+        found = self._get("/commands", {**query, **newest})
+        rows = found.get("results") if isinstance(found, dict) else None
+        return self._read(read.read_commands, rows or ())
+
+    def _of_profile(self, commands: Sequence[Command], name: str, identifier: str) -> list[Command]:
+        """Return the acknowledged commands that are about this profile."""
+        found: list[Command] = []
+        opened = {read.INSTALL: 0, read.REMOVE: 0}
+        for one in commands:
+            if not one.acknowledged:
+                continue
+            if one.name is not None:
+                found += [one] if one.name == name else []
+            elif opened[one.kind] < _OPENED and not any(other.kind == one.kind for other in found):
+                opened[one.kind] += 1
+                if identifier and self._identifier_of(one.uuid) == identifier:
+                    found.append(one)
+        return found
+
+    def _identifier_of(self, command_uuid: str) -> str:
+        found = self._get("/commands/results", {"command_uuid": command_uuid})
+        rows = found.get("results") if isinstance(found, dict) else None
+        if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
+            return ""
+        return read.identifier_of_command(rows[0].get("payload"))
+
+    def _output(self, execution: Mapping[str, Any]) -> str:
+        one = str(execution.get("execution_id") or "")
+        found = self._get(f"/scripts/results/{quote(one, safe='')}") if one else None
+        output = found.get("output") if isinstance(found, dict) else None
+        return output.strip() if isinstance(output, str) else ""
+
+    # --- asking ---------------------------------------------------------------------------------------------------
+
+    def _get(self, path: str, query: Mapping[str, str | int] | None = None) -> Any:
+        reply = self._service.ask("GET", _API + path, query=query, needs=_READ, accept=(404,))
+        return None if reply.status == 404 else self._service.json(reply)
+
+    def _pages(self, path: str, key: str, query: Mapping[str, str | int] | None = None) -> list[Mapping[str, Any]]:
+        rows: list[Mapping[str, Any]] = []
+        for page in range(_MOST_PAGES):
+            found = self._get(path, {**(query or {}), "page": page, "per_page": _PER_PAGE})
+            if found is None:
+                return rows
+            some = found.get(key) if isinstance(found, dict) else None
+            if not isinstance(found, dict) or not isinstance(some, list | None):
+                raise self._other_form()
+            rows += [one for one in some or () if isinstance(one, dict)]
+            if not (found.get("meta") or {}).get("has_next_results"):
+                return rows
+        raise self._other_form()
+
+    def _known(self, found: Any, setting: str) -> Mapping[str, Any]:
+        if found is None:
+            raise self._unknown(setting)
+        if not isinstance(found, dict):
+            raise self._other_form()
+        return found
+
+    def _unknown(self, setting: str) -> ScepfixError:
+        return self._service.wrong(
+            "answer", f"it knows nothing of that {setting}", f"check mdm.{setting} in the settings"
+        )
+
+    def _other_form(self) -> ScepfixError:
+        return self._service.wrong("answer", "an answer of another form than expected", "is mdm.url a Fleet server?")
+
+    def _read(self, reading: Callable[Given, Found], *args: Given.args, **kwargs: Given.kwargs) -> Found:
+        try:
+            return reading(*args, **kwargs)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._other_form() from error
+
+    # --- doctor ---------------------------------------------------------------------------------------------------
+
+    def checks(self) -> Iterator[Check]:
+        """Yield what can be seen of credentials, privileges, profile, label and clock; never raises."""
+        for name, look in (
+            ("mdm.credentials", self._check_credentials),
+            ("mdm.privileges", self._check_privileges),
+            ("mdm.profile", self._check_profile),
+            ("mdm.exclusion-group", self._check_label),
+            ("mdm.clock", self._check_clock),
+        ):
+            try:
+                result, message, hint = look()
+            except ScepfixError as error:
+                result = CheckResult.UNKNOWN if error.code == "mdm-unreachable" else CheckResult.FAIL
+                message, hint = error.message, error.hint
+            yield Check(name, result, message, hint)
+
+    def _me(self) -> Mapping[str, Any]:
+        found = self._known(self._get("/me"), "url").get("user")
+        return found if isinstance(found, dict) else {}
+
+    def _check_credentials(self) -> tuple[CheckResult, str, str]:
+        self._me()
+        return CheckResult.PASS, "Fleet takes the token", ""
+
+    def _check_privileges(self) -> tuple[CheckResult, str, str]:
+        user = self._me()
+        roles = {str(user.get("global_role"))}
+        teams = user.get("teams")
+        roles |= {str(one.get("role")) for one in teams if isinstance(one, dict)} if isinstance(teams, list) else set()
+        if roles & {"admin", "maintainer"}:
+            return CheckResult.PASS, "the token's user may change labels", ""
+        shown = visible(", ".join(sorted(roles - {"None"})) or "none")
+        return CheckResult.FAIL, f"the token's user may not change labels: its role is {shown}", f"give it {_WRITE}"
+
+    def _check_profile(self) -> tuple[CheckResult, str, str]:
+        profile = self.profile()
+        setting_up = "see docs/providers/fleet.md, section Setting up"
+        if profile.declarative:
+            return CheckResult.FAIL, "the profile is a declaration: a label does not bring it back", setting_up
+        if "com.apple.security.scep" not in profile.payload_types:
+            return CheckResult.FAIL, "that profile is no SCEP profile", "check mdm.profile in the settings"
+        if profile.comes_back:
+            return CheckResult.FAIL, profile.comes_back, setting_up
+        return CheckResult.PASS, f"{profile.name} comes back to a device that loses the exclusion label", ""
+
+    def _check_label(self) -> tuple[CheckResult, str, str]:
+        self._members()
+        label_id, name = self._label()
+        profile = self._profile_document()
+        if name not in self._read(read.read_labels, profile).exclude_any:
+            return CheckResult.FAIL, "the profile does not exclude it", "set labels_exclude_any of the profile"
+        query = {"team_id": int(profile["team_id"])} if profile.get("team_id") else {}
+        uses = []
+        for one in self._pages("/configuration_profiles", "profiles", query):
+            labels = self._read(read.read_labels, one)
+            if one.get("profile_uuid") != self._profile_uuid and name in (
+                labels.exclude_any | labels.include_all | labels.include_any
+            ):
+                uses.append(visible(str(one.get("name"))))
+        if uses:
+            more = ", ".join(uses[:5])
+            return CheckResult.FAIL, f"label {label_id} is used for more: {more}", "only the SCEP profile may name it"
+        looked = "configuration profiles of this team were looked at, nothing else"
+        return CheckResult.PASS, f"only this profile names label {label_id} ({looked})", ""
+
+    def _check_clock(self) -> tuple[CheckResult, str, str]:
+        reply = self._service.ask("GET", f"{_API}/me", accept=(404,))
+        try:
+            off = (self._now() - parsedate_to_datetime(reply.header("date"))).total_seconds()
+        except (ValueError, TypeError):
+            return CheckResult.UNKNOWN, "Fleet does not say what time it is", ""
+        if abs(off) > _CLOCK_SECONDS:
+            return CheckResult.FAIL, f"this computer's clock is off by {off:.0f} seconds", "set it by NTP"
+        return CheckResult.PASS, "this computer's clock agrees with Fleet's", ""

@@ -1,0 +1,535 @@
+"""Microsoft Intune, through Microsoft Graph (docs/providers/intune.md)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, ParamSpec, TypeVar
+from urllib.parse import quote
+
+from scepfix.adapters.mdm.microsoft_graph import BATCH, Graph, Part, utc_now
+from scepfix.domain.check import Check, CheckResult
+from scepfix.domain.device import Identity
+from scepfix.domain.errors import ScepfixError, UsageError
+from scepfix.domain.inert import visible
+from scepfix.domain.mdm import CertificateList, CollectedText, ManagedProfile, MdmDevice
+from scepfix.parsers import graph_intune as read
+from scepfix.parsers.graph_intune import CertificateState, Managed, Targets
+from scepfix.parsers.service_settings import ServiceSettings
+
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+#: What may stand between the quotes of a filter: a quote, for one, may not.
+_IN_FILTER = re.compile(r"[A-Za-z0-9 ._/+-]{1,64}", re.ASCII)
+#: Clauses of one filter; Entra allows fifteen.
+_CLAUSES = 15
+#: A member of the exclusion group that Intune does not manage is named by its Entra object.
+_DIRECTORY = "directory:"
+_FIELDS = "id,deviceName,serialNumber,udid,azureADDeviceId,lastSyncDateTime,managementState"
+_CLOCK_SECONDS = 300
+
+_DEVICES = "DeviceManagementManagedDevices.Read.All"
+_SYNC = "DeviceManagementManagedDevices.PrivilegedOperations.All"
+_CONFIGURATION = "DeviceManagementConfiguration.Read.All"
+_SCRIPTS = "DeviceManagementScripts.Read.All"
+_MEMBERS = "GroupMember.Read.All"
+_CHANGE = "GroupMember.ReadWrite.All and Device.ReadWrite.All"
+_DIRECTORY_READ = "Device.Read.All"
+#: For ``doctor``: of each line one is needed, the first is the least.
+_ROLES = (
+    ("DeviceManagementManagedDevices.Read.All", "DeviceManagementManagedDevices.ReadWrite.All"),
+    ("DeviceManagementManagedDevices.PrivilegedOperations.All",),
+    ("DeviceManagementConfiguration.Read.All", "DeviceManagementConfiguration.ReadWrite.All"),
+    ("GroupMember.ReadWrite.All", "Group.ReadWrite.All", "Directory.ReadWrite.All"),
+    ("Device.ReadWrite.All", "Directory.ReadWrite.All"),
+)
+_ROLES_OF_COLLECTOR = (
+    "DeviceManagementScripts.Read.All",
+    "DeviceManagementScripts.ReadWrite.All",
+    "DeviceManagementConfiguration.Read.All",
+    "DeviceManagementConfiguration.ReadWrite.All",
+)
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+
+
+class Intune:
+    """Implements service.ports.Mdm. ``read_only``: what would change something is refused before any call."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        read_only: bool,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._read_only, self._now = read_only, now
+        self._profile_id = _guid(settings, "profile", "the id of the SCEP profile, as in its address in the portal")
+        self._group_id = _guid(settings, "exclusion_group", "the object id of the group, as Entra shows it")
+        self._script_id = settings.text("collector_script") and _guid(
+            settings, "collector_script", "the id of the custom attribute or remediation"
+        )
+        self._graph = Graph(settings, sleep=sleep, now=now)
+        self._configuration = f"/beta/deviceManagement/deviceConfigurations/{self._profile_id}"
+        self._group = f"/v1.0/groups/{self._group_id}"
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def profile(self) -> ManagedProfile:
+        """Return the SCEP profile that scepfix may move. Raise MdmError.
+
+        ``identifier`` is "": Intune does not say which PayloadIdentifier the profile has on a Mac.
+        """
+        found = self._profile_document()
+        targets = self._targets(found)
+        kind = read.kind_of(found)
+        back = read.why_not_back(
+            targets, self._group_id, self._group_document(), self._user_groups(targets), self._root(kind)
+        )
+        return ManagedProfile(
+            identifier="",
+            name=visible(str(found.get("displayName") or "")),
+            payload_types=("com.apple.security.scep",),
+            scope=read.scope_of(found),
+            comes_back=back,
+            changed_at=read.moment(found.get("lastModifiedDateTime")),
+            last_issued_at=read.last_issued(self._certificate_states(kind)),
+        )
+
+    def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
+        """Given serial numbers, return the records found, by serial number. Raise MdmError.
+
+        Of two records with one serial number the one that synced last counts: a device that was enrolled anew leaves
+        the old one behind.
+        """
+        wanted = {one.upper(): one for one in serial_numbers if _IN_FILTER.fullmatch(one)}
+        newest: dict[str, Managed] = {}
+        for device in self._managed("serialNumber", [*wanted.values()]):
+            other = newest.get(device.serial_number)
+            if device.serial_number in wanted and (other is None or _synced(device) > _synced(other)):
+                newest[device.serial_number] = device
+        records = self._records([*newest.values()])
+        return {wanted[serial]: records[device.id] for serial, device in newest.items()}
+
+    def members(self) -> tuple[MdmDevice, ...]:
+        """Return the devices in scepfix's exclusion group. Raise MdmError."""
+        objects = self._members()
+        devices = {one.azure_id: one for one in self._managed("azureADDeviceId", [one for one in objects if one])}
+        records = self._records([*devices.values()])
+        return tuple(
+            records[devices[azure_id].id] if azure_id in devices else _unmanaged(object_id, name)
+            for azure_id, (object_id, name) in objects.items()
+        )
+
+    def certificates(self, mdm_ids: Sequence[str]) -> Mapping[str, CertificateList]:
+        """Given MDM ids, return what Intune says of the certificates of this profile, by id. Raise MdmError."""
+        devices = self._by_id(mdm_ids)
+        states = self._states_of(devices, self._certificate_states(read.kind_of(self._profile_document())))
+        return {
+            one.id: CertificateList(one.last_sync_at, tuple(state.listed for state in states[one.id]))
+            for one in devices
+            if one.last_sync_at is not None and states[one.id]
+        }
+
+    def collected(self, mdm_ids: Sequence[str]) -> Mapping[str, CollectedText]:
+        """Given MDM ids, return the newest output of the collector, by id. Raise MdmError."""
+        if not self._script_id:
+            return {}
+        query = {"$expand": "managedDevice($select=id)"}
+        for kind, output in (
+            ("deviceCustomAttributeShellScripts", "resultMessage"),
+            ("deviceHealthScripts", "preRemediationDetectionScriptOutput"),
+        ):
+            path = f"/beta/deviceManagement/{kind}/{self._script_id}/deviceRunStates"
+            states = self._graph.pages(path, _SCRIPTS, query=query)
+            if states is not None:
+                return self._read(_lines, states, output, frozenset(mdm_ids))
+        raise self._graph.wrong(
+            "answer", "it knows no such custom attribute or remediation", "check mdm.collector_script in the settings"
+        )
+
+    # --- changing -------------------------------------------------------------------------------------------------
+
+    def exclude(self, mdm_ids: Sequence[str]) -> None:
+        """Add the devices to the exclusion group, twenty in one change. Raise MdmError."""
+        self._may_change()
+        objects = self._objects(mdm_ids)
+        if len(objects) < len(set(mdm_ids)):
+            missing = len(set(mdm_ids)) - len(objects)
+            raise self._graph.wrong(
+                "answer",
+                f"{missing} device(s) have no device object in Entra, so no group can hold them: nobody was excluded",
+                "plan again without them",
+            )
+        self._add(sorted(objects.values()))
+
+    def put_back(self, mdm_ids: Sequence[str]) -> None:
+        """Take the devices out of the exclusion group, twenty in one call. Raise MdmError.
+
+        One that neither Intune nor Entra knows any more is in no group.
+        """
+        self._may_change()
+        direct = [one.removeprefix(_DIRECTORY) for one in mdm_ids if one.startswith(_DIRECTORY)]
+        objects = self._objects([one for one in mdm_ids if not one.startswith(_DIRECTORY)])
+        out = sorted({*objects.values(), *filter(_GUID.fullmatch, direct)})
+        parts = [Part("DELETE", f"/groups/{self._group_id}/members/{one}/$ref") for one in out]
+        replies = self._graph.batch("v1.0", parts, _CHANGE)
+        refused = sum(reply.status >= 400 and reply.status != 404 for reply in replies)
+        if refused:
+            raise self._graph.wrong(
+                "refused", f"it kept {refused} of {len(parts)} device(s) in the group", "is the group assigned?"
+            )
+
+    def nudge(self, mdm_ids: Sequence[str]) -> None:
+        """Ask the devices to check in now. Raise MdmError."""
+        self._may_change()
+        parts = [Part("POST", f"/deviceManagement/managedDevices/{one}/syncDevice") for one in _guids(mdm_ids)]
+        # A device that cannot be asked comes by itself.
+        self._graph.batch("v1.0", parts, _SYNC)
+
+    def _may_change(self) -> None:
+        if self._read_only:
+            raise self._graph.wrong(
+                "refused", "the MDM was opened to read only", "a preview changes nothing; this is a fault of scepfix"
+            )
+
+    def _add(self, objects: Sequence[str]) -> None:
+        for start in range(0, len(objects), BATCH):
+            left = objects[start : start + BATCH]
+            # One that is in already makes Entra refuse all twenty.
+            for _ in range(3):
+                links = [f"{self._graph.url}/v1.0/directoryObjects/{one}" for one in left]
+                reply = self._graph.change("PATCH", self._group, {"members@odata.bind": links}, _CHANGE, (400, 404))
+                if reply.status < 400:
+                    break
+                there = {object_id for object_id, _ in self._members().values()}
+                before, left = left, [one for one in left if one not in there]
+                if not left:
+                    break
+                if len(left) == len(before):
+                    raise self._graph.wrong(
+                        "refused", f"it takes no device into the group ({reply.status})", "is the group assigned?"
+                    )
+
+    # --- the profile ----------------------------------------------------------------------------------------------
+
+    def _profile_document(self) -> Mapping[str, Any]:
+        found = self._graph.get(self._configuration, _CONFIGURATION, query={"$expand": "assignments"})
+        if not isinstance(found, dict):
+            raise self._graph.wrong("answer", "it knows nothing of that profile", "check mdm.profile in the settings")
+        if read.kind_of(found) not in read.SCEP_PROFILES:
+            raise self._graph.wrong("answer", "that profile is no SCEP profile", "check mdm.profile in the settings")
+        return found
+
+    def _group_document(self) -> Mapping[str, Any]:
+        query = {"$select": "id,displayName,groupTypes,securityEnabled"}
+        found = self._graph.get(self._group, _MEMBERS, query=query)
+        if not isinstance(found, dict):
+            raise self._graph.wrong(
+                "answer", "it knows nothing of that exclusion_group", "check mdm.exclusion_group in the settings"
+            )
+        return found
+
+    def _targets(self, profile: Mapping[str, Any]) -> Targets:
+        return self._read(read.targets_of, profile)
+
+    def _user_groups(self, targets: Targets) -> frozenset[str]:
+        """Return those included groups whose first member is a person: a look at each, not at all its members."""
+        groups = sorted(targets.include)
+        parts = [Part("GET", f"/groups/{quote(one, safe='')}/members?$top=1&$select=id") for one in groups]
+        found = set()
+        for group, reply in zip(groups, self._graph.batch("v1.0", parts, _MEMBERS), strict=True):
+            if reply.status == 200 and self._read(_first_type, reply.body) == "#microsoft.graph.user":
+                found.add(group)
+        return frozenset(found)
+
+    def _root(self, kind: str) -> tuple[str, Targets] | None:
+        """Return name and targets of the trusted certificate profile, None where Graph shows none."""
+        path = f"/deviceManagement/deviceConfigurations/{self._profile_id}/microsoft.graph.{kind}/rootCertificate"
+        (reply,) = self._graph.batch("beta", [Part("GET", path)], _CONFIGURATION)
+        if reply.status != 200 or not isinstance(reply.body, dict):
+            return None
+        root = str(reply.body.get("id") or "").lower()
+        if not _GUID.fullmatch(root):
+            return None
+        path = f"/beta/deviceManagement/deviceConfigurations/{root}/assignments"
+        found = self._graph.pages(path, _CONFIGURATION)
+        if found is None:
+            return None
+        return str(reply.body.get("displayName") or root), self._read(read.read_targets, found)
+
+    def _certificate_states(self, kind: str) -> tuple[CertificateState, ...]:
+        if kind not in read.WITH_CERTIFICATE_STATES:
+            return ()
+        path = f"{self._configuration}/microsoft.graph.{kind}/managedDeviceCertificateStates"
+        found = self._graph.pages(path, _CONFIGURATION) or []
+        return tuple(self._read(read.read_certificate_state, one) for one in found)
+
+    # --- devices --------------------------------------------------------------------------------------------------
+
+    def _records(self, devices: Sequence[Managed]) -> Mapping[str, MdmDevice]:
+        """Given managed devices, return the record of each by id."""
+        if not devices:
+            return {}
+        profile = self._profile_document()
+        targets = self._targets(profile)
+        members = self._members()
+        states = self._states_of(devices, self._certificate_states(read.kind_of(profile)))
+        in_scope = self._in_scope(devices, targets)
+        parts = [Part("GET", f"/deviceManagement/managedDevices/{one.id}/deviceConfigurationStates") for one in devices]
+        replies = self._graph.batch("v1.0", parts, _DEVICES)
+        found = {}
+        for device, reply in zip(devices, replies, strict=True):
+            rows = [] if reply.status == 404 else self._graph.all_of(reply.body, _DEVICES)
+            found[device.id] = self._read(
+                read.record,
+                device,
+                self._profile_id,
+                rows,
+                states[device.id],
+                excluded=device.azure_id in members and device.azure_id != "",
+                in_scope=device.id in in_scope,
+            )
+        return found
+
+    def _managed(self, field: str, values: Sequence[str]) -> list[Managed]:
+        """Return the managed devices whose field has one of those values."""
+        parts = [
+            Part("GET", f"/deviceManagement/managedDevices?$filter={_any(field, some)}&$select={_FIELDS}")
+            for some in _slices(values)
+        ]
+        rows = [
+            row
+            for reply in self._graph.batch("v1.0", parts, _DEVICES)
+            for row in self._graph.all_of(reply.body, _DEVICES)
+        ]
+        return [device for device in (self._read(read.read_managed, row) for row in rows) if _GUID.fullmatch(device.id)]
+
+    def _by_id(self, mdm_ids: Sequence[str]) -> list[Managed]:
+        parts = [Part("GET", f"/deviceManagement/managedDevices/{one}?$select={_FIELDS}") for one in _guids(mdm_ids)]
+        replies = self._graph.batch("v1.0", parts, _DEVICES)
+        return [self._read(read.read_managed, one.body) for one in replies if one.status == 200]
+
+    def _members(self) -> Mapping[str, tuple[str, str]]:
+        """Return the devices of the exclusion group: object id and name by Entra device id."""
+        found = self._graph.pages(f"{self._group}/members", _MEMBERS, query={"$top": 999})
+        if found is None:
+            raise self._graph.wrong(
+                "answer", "it knows nothing of that exclusion_group", "check mdm.exclusion_group in the settings"
+            )
+        return self._read(_devices_of, found)
+
+    def _objects(self, mdm_ids: Sequence[str]) -> Mapping[str, str]:
+        """Given MDM ids, return the id of the Entra object of each that has one."""
+        azure = {one.id: one.azure_id for one in self._by_id(mdm_ids)}
+        objects = self._objects_of([one for one in azure.values() if one])
+        return {mdm_id: objects[one] for mdm_id, one in azure.items() if one in objects}
+
+    def _objects_of(self, azure_ids: Sequence[str]) -> Mapping[str, str]:
+        """Given Entra device ids, return the ids of their objects: groups hold objects."""
+        parts = [
+            Part("GET", f"/devices?$filter={_any('deviceId', some)}&$select=id,deviceId") for some in _slices(azure_ids)
+        ]
+        rows = [
+            row
+            for reply in self._graph.batch("v1.0", parts, _DIRECTORY_READ)
+            for row in self._graph.all_of(reply.body, _DIRECTORY_READ)
+        ]
+        found = self._read(_object_ids, rows)
+        return {azure: one for azure, one in found.items() if _GUID.fullmatch(one)}
+
+    def _in_scope(self, devices: Sequence[Managed], targets: Targets) -> frozenset[str]:
+        """Return the ids of the devices that the profile would be for if the exclusion group were empty."""
+        objects = self._objects_of([one.azure_id for one in devices if one.azure_id])
+        there = [one for one in devices if one.azure_id in objects]
+        groups = sorted({*targets.include, *targets.exclude} - {self._group_id})
+        # Entra looks at no more than twenty groups at once.
+        questions = [(one, groups[start : start + 20]) for one in there for start in range(0, len(groups), 20)]
+        parts = [
+            Part("POST", f"/devices/{objects[one.azure_id]}/checkMemberGroups", {"groupIds": some})
+            for one, some in questions
+        ]
+        of: dict[str, set[str]] = {one.id: set() for one in there}
+        for (one, _), reply in zip(questions, self._graph.batch("v1.0", parts, _MEMBERS), strict=True):
+            if reply.status == 200:
+                of[one.id] |= {str(group).lower() for group in self._graph.all_of(reply.body, _MEMBERS)}
+        others = targets.exclude - {self._group_id}
+        return frozenset(
+            mdm_id
+            for mdm_id, found in of.items()
+            if not found & others and (targets.all_devices or bool(found & targets.include))
+        )
+
+    def _states_of(
+        self, devices: Sequence[Managed], states: Sequence[CertificateState]
+    ) -> Mapping[str, tuple[CertificateState, ...]]:
+        names = sorted(one for one in read.without_owner(states, devices) if _IN_FILTER.fullmatch(one))
+        parts = [
+            Part("GET", f"/deviceManagement/managedDevices?$filter={_any('deviceName', [one])}&$select=id")
+            for one in names
+        ]
+        replies = self._graph.batch("v1.0", parts, _DEVICES)
+        single = {name for name, one in zip(names, replies, strict=True) if self._read(_count, one.body) == 1}
+        return read.of_devices(states, devices, single)
+
+    def _read(self, reading: Callable[Given, Found], *args: Given.args, **kwargs: Given.kwargs) -> Found:
+        try:
+            return reading(*args, **kwargs)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._graph.wrong(
+                "answer", "an answer of another form than expected", "is mdm.url Microsoft Graph?"
+            ) from error
+
+    # --- doctor ---------------------------------------------------------------------------------------------------
+
+    def checks(self) -> Iterator[Check]:
+        """Yield what can be seen of credentials, privileges, profile, group and clock; never raises."""
+        for name, look in (
+            ("mdm.credentials", self._check_credentials),
+            ("mdm.privileges", self._check_privileges),
+            ("mdm.profile", self._check_profile),
+            ("mdm.exclusion-group", self._check_group),
+            ("mdm.clock", self._check_clock),
+        ):
+            try:
+                wrong, right = look()
+            except ScepfixError as error:
+                result = CheckResult.UNKNOWN if error.code == "mdm-unreachable" else CheckResult.FAIL
+                yield Check(name, result, error.message, error.hint)
+                continue
+            if wrong is None:
+                yield Check(name, CheckResult.UNKNOWN, right, "")
+            elif wrong:
+                yield Check(name, CheckResult.FAIL, *wrong)
+            else:
+                yield Check(name, CheckResult.PASS, right)
+
+    def _check_credentials(self) -> tuple[Sequence[str] | None, str]:
+        self._graph.token.headers(self._graph.service, fresh=True)
+        return (), "Entra gives the app a token"
+
+    def _check_privileges(self) -> tuple[Sequence[str] | None, str]:
+        roles = self._graph.token.roles(self._graph.service)
+        if roles is None:
+            return None, "the token does not show the permissions of the app"
+        wanted = (*_ROLES, _ROLES_OF_COLLECTOR) if self._script_id else _ROLES
+        missing = [choices[0] for choices in wanted if not roles & frozenset(choices)]
+        if missing:
+            return (
+                f"the app lacks {', '.join(missing)}",
+                "App registrations > API permissions > Microsoft Graph > Application permissions, then grant consent",
+            ), ""
+        return (), "the app has the application permissions that it needs"
+
+    def _check_profile(self) -> tuple[Sequence[str] | None, str]:
+        profile = self.profile()
+        if profile.comes_back:
+            return (profile.comes_back, "see docs/providers/intune.md, section Setting up"), ""
+        if profile.scope != "system":
+            return ("the profile is for people, not for the computer", "Deployment channel: device"), ""
+        return (), f"{profile.name} comes back to a device that leaves the exclusion group"
+
+    def _check_group(self) -> tuple[Sequence[str] | None, str]:
+        group = self._group_document()
+        if "DynamicMembership" in (group.get("groupTypes") or ()):
+            return ("the exclusion group is dynamic", "make a group with assigned membership"), ""
+        if group.get("securityEnabled") is False:
+            return ("the exclusion group is no security group", "make a security group"), ""
+        if self._group_id not in self._targets(self._profile_document()).exclude:
+            return ("the profile does not exclude it", "add it at Assignments > Excluded groups of the profile"), ""
+        uses = self._group_uses()
+        if uses:
+            more = ", ".join(uses[:5])
+            return (f"it is used for more: {more}", "only the SCEP profile may exclude it, nothing may include it"), ""
+        return (), "only this profile excludes it (configuration profiles were looked at, nothing else)"
+
+    def _group_uses(self) -> tuple[str, ...]:
+        """Return the names of the other configuration profiles that the exclusion group is in."""
+        path = "/beta/deviceManagement/deviceConfigurations"
+        query = {"$expand": "assignments", "$select": "id,displayName"}
+        found = self._graph.pages(path, _CONFIGURATION, query=query) or []
+        uses = []
+        for one in found:
+            targets = self._read(read.targets_of, one)
+            if self._group_id in targets.include | targets.exclude and str(one.get("id")).lower() != self._profile_id:
+                uses.append(visible(str(one.get("displayName") or one.get("id"))))
+        return tuple(uses)
+
+    def _check_clock(self) -> tuple[Sequence[str] | None, str]:
+        reply = self._graph.service.ask("GET", self._group, query={"$select": "id"}, accept=(404,))
+        try:
+            off = (self._now() - parsedate_to_datetime(reply.header("date"))).total_seconds()
+        except (ValueError, TypeError):
+            return None, "Graph does not say what time it is"
+        if abs(off) > _CLOCK_SECONDS:
+            return (f"this computer's clock is off by {off:.0f} seconds", "set it by NTP"), ""
+        return (), "this computer's clock agrees with Graph's"
+
+
+def _guid(settings: ServiceSettings, key: str, hint: str) -> str:
+    value = settings.text(key).strip().lower()
+    if not _GUID.fullmatch(value):
+        raise UsageError("settings", f"mdm.{key} is no id of Microsoft Graph", where=f"mdm.{key}", hint=hint)
+    return value
+
+
+def _guids(mdm_ids: Sequence[str]) -> list[str]:
+    """Return those ids that are ids: others get into no path."""
+    return [one for one in mdm_ids if _GUID.fullmatch(one.lower())]
+
+
+def _slices(values: Collection[str]) -> list[list[str]]:
+    kept = sorted({one for one in values if _IN_FILTER.fullmatch(one)})
+    return [kept[start : start + _CLAUSES] for start in range(0, len(kept), _CLAUSES)]
+
+
+def _any(field: str, values: Sequence[str]) -> str:
+    """Return a filter, quoted for an address; the values fit ``_IN_FILTER``."""
+    return quote(" or ".join(f"{field} eq '{one}'" for one in values), safe="")
+
+
+def _synced(device: Managed) -> float:
+    return device.last_sync_at.timestamp() if device.last_sync_at else 0.0
+
+
+def _unmanaged(object_id: str, name: str) -> MdmDevice:
+    identity = Identity(mdm_id=f"{_DIRECTORY}{visible(object_id)}")
+    return MdmDevice(identity=identity, name=visible(name), managed=False, in_scope=False, excluded=True)
+
+
+def _lines(states: Sequence[Mapping[str, Any]], output: str, wanted: Collection[str]) -> Mapping[str, CollectedText]:
+    found: dict[str, CollectedText] = {}
+    for one in states:
+        mdm_id = str((one.get("managedDevice") or {}).get("id") or "")
+        text = one.get(output)
+        if mdm_id not in wanted or not isinstance(text, str) or not text.strip():
+            continue
+        at = read.moment(one.get("lastStateUpdateDateTime"))
+        before = found.get(mdm_id)
+        if before is None or (at is not None and (before.collected_at is None or at > before.collected_at)):
+            found[mdm_id] = CollectedText(text.strip(), at)
+    return found
+
+
+def _first_type(page: Mapping[str, Any]) -> str:
+    return next((str(one["@odata.type"]) for one in page["value"]), "")
+
+
+def _count(page: Mapping[str, Any]) -> int:
+    return len(page["value"])
+
+
+def _devices_of(members: Sequence[Mapping[str, Any]]) -> Mapping[str, tuple[str, str]]:
+    return {
+        str(one["deviceId"]).lower(): (str(one["id"]).lower(), str(one.get("displayName") or ""))
+        for one in members
+        if one["@odata.type"] == "#microsoft.graph.device"
+    }
+
+
+def _object_ids(devices: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+    return {str(one["deviceId"]).lower(): str(one["id"]).lower() for one in devices}

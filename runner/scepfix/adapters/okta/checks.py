@@ -1,0 +1,124 @@
+"""What ``scepfix doctor`` sees of an Okta org: credential, scopes, setting, clock, log. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
+
+from scepfix.adapters.okta.api import OktaApi
+from scepfix.adapters.okta.rate_limits import date_of
+from scepfix.adapters.web_service import Reply
+from scepfix.domain.check import Check, CheckResult
+from scepfix.domain.errors import ScepfixError
+from scepfix.domain.moment import rfc3339
+
+#: What proves a scope: reads of one entry.
+_READS: Mapping[str, tuple[str, Mapping[str, str | int]]] = {
+    "okta.devices.read": ("/api/v1/devices", {"limit": 1}),
+    "okta.users.read": ("/api/v1/users", {"limit": 1}),
+    "okta.roles.read": ("/api/v1/iam/roles", {}),
+    "okta.features.read": ("/api/v1/features", {}),
+}
+_GRANT = (
+    "service app: Applications > the app > Okta API Scopes, and a role that may see it (Admin roles); "
+    "API token: the role of its owner"
+)
+#: Okta itself takes no signature that is further off.
+_CLOCK = timedelta(minutes=5)
+
+Answer = TypeVar("Answer")
+
+
+def checks_of(api: OktaApi, setting_path: str) -> Iterator[Check]:
+    """Given an org and where its setting is read, yield one line for each check; never raises."""
+    first, failed = _asked(lambda: api.ask("GET", "/api/v1/devices", query={"limit": 1}, accept=(403,)))
+    if first is not None:
+        # What is no Okta org may answer 200, too.
+        failed = _asked(lambda: api.document(first))[1]
+    if first is None or failed is not None:
+        yield _failed("okta.credentials", failed)
+        for each in ("okta.scopes", "okta.setting", "okta.clock", "okta.log"):
+            yield Check(each, CheckResult.UNKNOWN, "not looked at: Okta gave no answer that can be used")
+        return
+    yield Check("okta.credentials", CheckResult.PASS, f"{api.org} takes our credentials")
+    yield _scopes(api)
+    yield _setting(api, setting_path)
+    yield _clock(api, first)
+    yield _log(api)
+
+
+def _scopes(api: OktaApi) -> Check:
+    missing: list[str] = []
+    for scope, (path, query) in _READS.items():
+        reply, failed = _asked(partial(api.ask, "GET", path, query=query, accept=(403,)))
+        if reply is None:
+            return _failed("okta.scopes", failed, CheckResult.UNKNOWN)
+        if reply.status == 403:
+            missing.append(scope)
+    if missing:
+        return Check("okta.scopes", CheckResult.FAIL, f"refused (403): {', '.join(missing)}", _GRANT)
+    return Check("okta.scopes", CheckResult.PASS, f"each can be read with: {', '.join(_READS)}")
+
+
+def _setting(api: OktaApi, path: str) -> Check:
+    found, failed = _asked(lambda: api.get(path, accept=(403, 404)))
+    if found is None:
+        return _failed("okta.setting", failed, CheckResult.UNKNOWN)
+    status, said = found
+    enabled = said.get("desktopMFARecoveryPinEnabled") if status == 200 and isinstance(said, dict) else None
+    if isinstance(enabled, bool):
+        state = "on" if enabled else "off"
+        return Check(
+            "okta.setting", CheckResult.PASS, f"readable: Enable Device Recovery PIN for Desktop MFA is {state}"
+        )
+    return Check(
+        "okta.setting",
+        CheckResult.UNKNOWN,
+        "Okta's API does not tell whether recovery PINs are on (the scope is okta.orgs.read; Okta may have closed it)",
+        "check by hand: Security > General > Okta Device Access",
+    )
+
+
+def _clock(api: OktaApi, reply: Reply) -> Check:
+    if not reply.header("date"):
+        return Check("okta.clock", CheckResult.UNKNOWN, "Okta's answer names no time")
+    off = api.now() - date_of(reply)
+    if abs(off) > _CLOCK:
+        minutes = round(abs(off).total_seconds() / 60)
+        return Check(
+            "okta.clock",
+            CheckResult.FAIL,
+            f"this machine's clock is {minutes} minutes {'ahead of' if off > timedelta() else 'behind'} Okta's",
+            "set it by NTP: signatures and proofs go by it",
+        )
+    return Check("okta.clock", CheckResult.PASS, "this machine's clock agrees with Okta's")
+
+
+def _log(api: OktaApi) -> Check:
+    now = api.now()
+    query: dict[str, str | int] = {
+        "since": rfc3339(now - timedelta(hours=1)) or "",
+        "until": rfc3339(now) or "",
+        "limit": 1,
+    }
+    reply, failed = _asked(lambda: api.ask("GET", "/api/v1/logs", query=query, accept=(403,)))
+    if reply is None:
+        return _failed("okta.log", failed, CheckResult.UNKNOWN)
+    if reply.status == 403:
+        return Check("okta.log", CheckResult.FAIL, "refused (403): okta.logs.read", _GRANT)
+    return Check("okta.log", CheckResult.PASS, "the System Log can be read")
+
+
+def _asked(ask: Callable[[], Answer]) -> tuple[Answer | None, ScepfixError | None]:
+    try:
+        return ask(), None
+    except ScepfixError as error:
+        return None, error
+
+
+def _failed(name: str, error: ScepfixError | None, result: CheckResult = CheckResult.FAIL) -> Check:
+    if error is None:
+        return Check(name, result, "no answer")
+    return Check(name, result, error.message, error.hint)
