@@ -650,6 +650,14 @@ def test_doctor_says_what_is_wrong(setup: Setup, change: dict[str, Any], fails: 
     assert SECRET not in repr(found)
 
 
+def test_a_preview_sees_what_else_uses_the_group(setup: Setup) -> None:
+    assert setup.open(read_only=True).profile().group_uses == ()
+    setup.face.group_uses = True
+
+    assert len(setup.open(read_only=True).profile().group_uses) == 1
+    assert setup.open().profile().group_uses == ()
+
+
 def test_doctor_sees_a_wrong_clock(setup: Setup) -> None:
     setup.moment[0] = datetime.now(UTC) + timedelta(hours=1)
     assert results(setup.open())["mdm.clock"] is CheckResult.FAIL

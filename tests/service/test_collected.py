@@ -16,8 +16,8 @@ from scepfix.domain.device import Identity, Observation, StoredCertificate
 from scepfix.domain.mdm import CollectedText, MdmDevice
 from scepfix.domain.plan import KnownCertificate
 from scepfix.domain.remediation import Stage, StageAnswer, StageResult
-from scepfix.domain.run import COLLECTOR, CollectedAnswer, CollectedDevice, Run, RunDevice
-from scepfix.service.collected import LINE_HOURS, judged, look, reading, wait
+from scepfix.domain.run import COLLECTOR, LINE_HOURS, CollectedAnswer, CollectedDevice, Run, RunDevice
+from scepfix.service.collected import judged, look, reading, wait
 from scepfix.service.ports import Mdm
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -94,6 +94,8 @@ class Fleet:
             changed_at=parse_rfc3339(found.get("updated_at")),
             last_issued_at=max(newest, default=None),
             declarative=declarative,
+            # Who changes the label has been told before.
+            group_uses=self._label_uses(found) if self._read_only else (),
         )
 
     def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
@@ -401,19 +403,24 @@ class Fleet:
         profile = self._profile_document()
         if name not in self._read(read.read_labels, profile).exclude_any:
             return CheckResult.FAIL, "the profile does not exclude it", "set labels_exclude_any of the profile"
-        query = {"team_id": int(profile["team_id"])} if profile.get("team_id") else {}
-        uses = []
-        for one in self._pages("/configuration_profiles", "profiles", query):
-            labels = self._read(read.read_labels, one)
-            if one.get("profile_uuid") != self._profile_uuid and name in (
-                labels.exclude_any | labels.include_all | labels.include_any
-            ):
-                uses.append(visible(str(one.get("name"))))
+        uses = self._label_uses(profile)
         if uses:
             more = ", ".join(uses[:5])
             return CheckResult.FAIL, f"label {label_id} is used for more: {more}", "only the SCEP profile may name it"
         looked = "configuration profiles of this team were looked at, nothing else"
         return CheckResult.PASS, f"only this profile names label {label_id} ({looked})", ""
+
+    def _label_uses(self, profile: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the names of the other configuration profiles of the team that name the exclusion label."""
+        _, label = self._label()
+        query = {"team_id": int(profile["team_id"])} if profile.get("team_id") else {}
+        uses = []
+        for one in self._pages("/configuration_profiles", "profiles", query):
+            labels = self._read(read.read_labels, one)
+            named = labels.exclude_any | labels.include_all | labels.include_any
+            if one.get("profile_uuid") != self._profile_uuid and label in named:
+                uses.append(visible(str(one.get("name"))))
+        return tuple(uses)
 
     def _check_clock(self) -> tuple[CheckResult, str, str]:
         reply = self._service.ask("GET", f"{_API}/me", accept=(404,))

@@ -98,6 +98,8 @@ class Intune:
             comes_back=back,
             changed_at=read.moment(found.get("lastModifiedDateTime")),
             last_issued_at=read.last_issued(self._certificate_states(kind)),
+            # Who changes the group has been told before.
+            group_uses=self._group_uses() if self._read_only else (),
         )
 
     def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
