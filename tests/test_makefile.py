@@ -92,7 +92,7 @@ def test_absent_peers_are_listed_with_what_is_not_tested(tools: Path) -> None:
 
 
 def test_no_peer_missing_installs_nothing(tools: Path) -> None:
-    for peer in ("openssl", "scepserver", "rg"):
+    for peer in ("openssl", "scepserver", "rg", "nanomdm"):
         put(tools / peer, "exit 0")
     put(tools / "apt-get", "exit 99")
 

@@ -8,8 +8,7 @@ How a provider uses it::
 
 The face stands in the test's process and reads and changes ``running.world`` (``World.mdm``, ``World.macs``), whose
 files are the ones that the world's own process serves over SSH and in which its Macs check in: group changes through
-the face are answered by the Macs, and the Macs are observed over SSH. Secrets are given as ``{"file": PATH}``: what
-runs a stage is started without the environment of the command.
+the face are answered by the Macs, and the Macs are observed over SSH.
 """
 
 from __future__ import annotations
