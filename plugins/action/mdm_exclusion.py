@@ -58,7 +58,9 @@ class ActionModule(AskAction):
         # Whoever is where he should be is asked nothing more: a second run changes nothing and refuses nothing.
         moved = [one for one in records if one.excluded is not joins]
         if joins and (moved or unknown):
-            refused = _refused(mdm, moved, unknown, wiring.settings(config).repair)
+            # What else uses the group is read only by who may not change it.
+            looking = wiring.mdm(config, read_only=True)
+            refused = _refused(looking, moved, unknown, wiring.settings(config).repair)
             if refused:
                 return _refusal(refused)
         who = visible(asked["requested_by"] or login_name()) if joins else ""

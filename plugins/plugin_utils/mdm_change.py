@@ -46,14 +46,20 @@ class MdmChange(StageAction):
         changed: tuple[str, ...] = ()
         try:
             mdm = wiring.mdm(run.config, read_only=self.check_mode)
-            before = answer = mdm_stages.look(mdm, run, SystemClock())
+            try:
+                before = answer = mdm_stages.look(mdm, run, SystemClock(), with_profile=False)
+            except ScepfixError:
+                # Nothing holds back a re-install, not even that nobody can look.
+                if not self.joins and not self.check_mode:
+                    changed = mdm_stages.put_back_unseen(mdm, run, hosts, folder)
+                raise
             if self.check_mode:
                 return self._predicted(folder, run, answer, hosts, earlier)
             changed = self.change(mdm, run, answer, hosts, folder)
             mdm_stages.nudge_again(mdm, run, answer, self._waiting(run, answer, hosts, changed), folder)
             asked = mdm_stages.with_effects(run, folder.effects(), answer)
             if changed:
-                answer = mdm_stages.look(mdm, run, SystemClock())
+                answer = mdm_stages.look(mdm, run, SystemClock(), with_profile=False)
             answer = mdm_stages.wait(
                 mdm, run, answer, lambda one: self._done(asked, one, hosts), SystemClock(), poll_seconds
             )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -19,10 +21,11 @@ SETTINGS = ServiceSettings("fleet", {}, {"token": SecretRef("env", "FLEET_TOKEN"
 
 
 @pytest.fixture
-def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setenv("FLEET_TOKEN", "geheim-4711")
-    return tmp_path / "scepfix"
+def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with TemporaryDirectory(dir="/dev/shm") as session:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", session)
+        monkeypatch.setenv("FLEET_TOKEN", "geheim-4711")
+        yield Path(session) / "scepfix"
 
 
 def test_a_run_finds_what_the_environment_gave(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +60,20 @@ def test_an_interruption_leaves_it_for_what_still_runs_and_a_later_process_remov
 
     with handed_over([SETTINGS]):
         assert not dead.exists()
+
+
+def test_an_error_leaves_nothing(memory: Path) -> None:
+    with pytest.raises(ValueError, match="trouble"), handed_over([SETTINGS]):
+        raise ValueError("trouble")
+    assert list(memory.iterdir()) == []
+
+
+def test_a_folder_that_is_no_memory_is_passed_over(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/proc")
+    monkeypatch.setattr(secret_handover, "OF_ALL", str(memory.parent))
+
+    with handed_over([SETTINGS]) as variables:
+        assert Path(variables[VARIABLE]).parent.parent == memory.parent
 
 
 def test_a_folder_of_somebody_else_is_not_written_to(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

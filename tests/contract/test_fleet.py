@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -526,20 +527,17 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_whole_device_flow_with_a_token_of_the_environment(
-    tmp_path: Path, away: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    memory = tmp_path_factory.mktemp("memory")
-    memory.chmod(0o700)
+def test_the_whole_device_flow_with_a_token_of_the_environment(tmp_path: Path, away: Path) -> None:
     with (
+        TemporaryDirectory(dir="/dev/shm") as memory,
         run_world(tmp_path / "world", [MacSpec("mac-042", scenario="deleted")]) as running,
         serve(FleetFace(running.world), DocumentedRequests()) as service,
     ):
         section = {**mdm_section(service.url, away), "token": {"env": "FLEET_TOKEN"}}
-        told = run_flow(tmp_path, running, section, {"FLEET_TOKEN": TOKEN, "XDG_RUNTIME_DIR": str(memory)})
+        told = run_flow(tmp_path, running, section, {"FLEET_TOKEN": TOKEN, "XDG_RUNTIME_DIR": memory})
+        # The runs of the repair were given it in memory, and nothing of that is left.
+        assert [path for path in Path(memory).rglob("*") if path.is_file()] == []
     assert service.off_contract == []
-    # The runs of the repair were given it in memory, and nothing of that is left.
-    assert [path for path in memory.rglob("*") if path.is_file()] == []
     for secret in (TOKEN, CHALLENGE):
         assert secret not in told.written
 

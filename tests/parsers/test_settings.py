@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -498,14 +499,32 @@ def test_the_limit_becomes_bytes(tmp_path: Path) -> None:
     assert load_settings(str(tmp_path / "config.yml")).unpacked_bytes == 3 * 1024 * 1024
 
 
-@pytest.mark.parametrize("key", ["mdm", "okta", "okta_write"])
-def test_a_secret_file_starts_at_the_folder_of_the_file_and_must_be_there(tmp_path: Path, key: str) -> None:
-    more = ", profile: p, exclusion_group: g" if key == "mdm" else ""
-    text = f"{key}: {{kind: simulated, url: u, token: {{file: secret}}{more}}}\n".encode()
-    error = refused(tmp_path, text)
-    assert error.message == f"{key}.token.file names 'secret', and there is no such file"
+@pytest.mark.parametrize(
+    ("url", "refused_"),
+    [("http://jamf.example.com", True), ("https://jamf.example.com", False), ("http://127.0.0.1:1", False)],
+)
+def test_credentials_are_not_sent_in_clear_to_another_computer(url: str, refused_: bool) -> None:
+    text = JAMF.replace("url: u", f'url: "{url}"')
+    with pytest.raises(UsageError, match=r"mdm\.url must begin with https") if refused_ else nullcontext():
+        read_settings(parse(text, "config.yml"))
 
-    (tmp_path / "secret").write_text("geheim")
+
+def test_a_private_key_without_its_client_is_told() -> None:
+    with pytest.raises(UsageError, match=r"goes with okta\.client_id"):
+        read_settings(parse("okta: {kind: okta, url: u, private_key: {env: X}}\n", "config.yml"))
+
+
+def test_a_number_where_a_text_belongs_is_told_with_the_way_to_write_it() -> None:
+    with pytest.raises(UsageError, match='write "17", in quotes'):
+        read_settings(parse("mdm: {kind: simulated, url: u, profile: 17, exclusion_group: g}\n", "config.yml"))
+
+
+@pytest.mark.parametrize("key", ["mdm", "okta", "okta_write"])
+def test_a_secret_file_starts_at_the_folder_of_the_file_and_is_looked_for_when_it_is_needed(
+    tmp_path: Path, key: str
+) -> None:
+    more = ", profile: p, exclusion_group: g" if key == "mdm" else ""
+    (tmp_path / "config.yml").write_text(f"{key}: {{kind: simulated, url: u, token: {{file: secret}}{more}}}\n")
     found = getattr(load_settings(str(tmp_path / "config.yml")), key)
 
     assert (found.secrets, found.folder) == ({"token": SecretRef("file", "secret")}, str(tmp_path))
@@ -517,11 +536,10 @@ def test_all_files_that_are_not_there_are_told_at_once(tmp_path: Path, monkeypat
     error = refused(tmp_path, f"catalogue: none.yml\nissuer_certificates: [gone.pem]\n{JAMF}".encode())
 
     assert error.message.splitlines() == [
-        "4 problems",
+        "3 problems",
         f"  {tmp_path}/config.yml:1: catalogue names 'none.yml', and there is no such file",
-        f"  {tmp_path}/config.yml:3: SCEPFIX_MDM_CA_FILE names 'of-the-environment.pem', and there is no such file",
-        f"  {tmp_path}/config.yml:3: mdm.client_secret.file names 's', and there is no such file",
         f"  {tmp_path}/config.yml:2: issuer_certificates.0 names 'gone.pem', and there is no such file",
+        f"  {tmp_path}/config.yml:3: SCEPFIX_MDM_CA_FILE names 'of-the-environment.pem', and there is no such file",
     ]
 
 

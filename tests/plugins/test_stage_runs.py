@@ -7,6 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
+from tests.contract.jamf_face import JamfFace
+from tests.contract.jamf_face import settings as jamf_settings
+from tests.contract.server import Asked, Said, serve
 from tests.plugins.playbooks import device, engine_run, macs
 
 from scepfix.adapters.run_folder import RunFolder
@@ -147,3 +151,28 @@ def test_a_removal_is_acknowledged_only_later_than_it_was_asked_for(tmp_path: Pa
         assert [one.verb for one in first.effects()] == ["exclude", "nudge"]
         assert second.effects() == ()
         assert answer(second, "mac-1").facts["mdm"]["excluded"] is True
+
+
+def test_a_re_install_is_asked_for_although_nobody_can_look(tmp_path: Path) -> None:
+    """The right to read was taken away in the middle of a repair; the right to change the group was not."""
+    with run_world(tmp_path / "world", macs("mac-1")) as world:
+        (mac,) = world.world.macs.values()
+        world.world.mdm.exclude([mac.facts.mdm_id], datetime.now(UTC))
+
+        face = JamfFace(world.world)
+
+        def reads_nothing(asked: Asked) -> Said:
+            reading = asked.method == "GET" and "/JSSResource/" in asked.path
+            return Said(403) if reading else face(asked)
+
+        with serve(reads_nothing) as service:
+            settings = yaml.safe_load(world.config.read_text("utf-8"))
+            settings["mdm"] = jamf_settings(service.url, tmp_path / "secret")
+            world.config.write_text(yaml.safe_dump(settings), "utf-8")
+            asked_at = datetime.now(UTC) - timedelta(minutes=1)
+            owed = replace(device("mac-1", identity=mac.facts.identity), removal_asked_at=asked_at)
+            played, folder = engine_run("reinstall", world, tmp_path / "reinstall", {"mac-1": owed})
+
+        assert played.code == 0, played.output
+        assert world.world.mdm.members(datetime.now(UTC)) == ()
+        assert answer(folder, "mac-1").answer is StageAnswer.NOT_YET

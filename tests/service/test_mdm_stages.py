@@ -197,3 +197,17 @@ def test_only_who_is_to_be_nudged_again_is_and_in_one_call() -> None:
     mdm_stages.nudge_again(mdm, nudged, mdm_stages.look(mdm, nudged, Time()), hosts, notes)
 
     assert mdm.calls == [("nudge", ["1", "3"])]
+
+
+def test_without_a_look_who_is_owed_the_profile_is_put_back_in_one_call() -> None:
+    mdm, run, notes = SmallMdm(1, 2, 3), run_of(1, 2, 3), Notes()
+    asked = Time().now()
+    owed = {
+        host: replace(one, removal_asked_at=asked if host != "dev-2" else None) for host, one in run.devices.items()
+    }
+
+    hosts = mdm_stages.put_back_unseen(mdm, replace(run, devices=owed), list(owed), notes)
+
+    assert hosts == ("dev-1", "dev-3")
+    assert mdm.calls[0] == ("put_back", ["1", "3"])
+    assert mdm.looks == 0

@@ -159,3 +159,45 @@ def test_a_device_that_was_rescued_in_the_middle_is_not_excluded_again(tmp_path:
     assert members(setup) == set()
     assert [one.outcome for one in done] == [Outcome.FAILED]
     assert "nothing was removed" in done[0].error
+
+
+class OneRefused(MdmOnAClock):
+    """Refuses each change that one device is in."""
+
+    def __init__(self, setup: Setup, refused: str) -> None:
+        super().__init__(setup.world.mdm, setup.clock.now)
+        self._refused = refused
+
+    def put_back(self, mdm_ids: Sequence[str]) -> None:
+        if self._refused in mdm_ids:
+            raise ScepfixError("mdm-refused", "it refused (500)", where="MDM", hint="why?")
+        super().put_back(mdm_ids)
+
+
+def test_one_device_that_the_mdm_refuses_keeps_no_other_out(two: Setup) -> None:
+    refused = two.world.macs["mac-001"].facts.mdm_id
+
+    with pytest.raises(ScepfixError) as caught:
+        rescue(OneRefused(two, refused))
+
+    assert (caught.value.code, members(two)) == ("rescue-incomplete", {"mac-001"})
+    assert "1 of 2 devices were put back, and not mac-001: it refused (500)" in caught.value.message
+
+
+class Nameless(MdmOnAClock):
+    """Knows of its members no key of the device itself."""
+
+    def members(self) -> tuple[MdmDevice, ...]:
+        return tuple(replace(one, identity=Identity(mdm_id=one.identity.mdm_id)) for one in super().members())
+
+
+def test_reconcile_disturbs_nobody_of_whom_it_cannot_tell_who_it_is(two: Setup) -> None:
+    nameless = Nameless(two.world.mdm, two.clock.now)
+    begin(two)
+    asked = two.plan.devices[0].identity
+    stored = two.store.remediations()[0]
+    other = replace(stored.device, identity=replace(asked, mdm_id="another-name-of-it"))
+    two.store.commit([replace(stored, device=other, seq=stored.seq + 1)], [])
+
+    assert reconcile(nameless, two.store, RepairPolicy(), two.clock.now()) == ()
+    assert len(rescue(nameless)) == 2

@@ -228,6 +228,17 @@ records = st.builds(
 )
 
 
+def test_an_mdm_whose_clock_is_behind_ours_is_compared_with_itself() -> None:
+    removed, back = later(2), later(4)
+    device = replace(ASKING, removed_at=later(9), installed_before=later(-60))
+
+    record = replace(RECORD, removed_at=removed, installed_at=back, profile_installed=True)
+    assert stages.reinstall(device, record).answer is StageAnswer.DONE
+    assert stages.reinstall(device, replace(record, installed_at=later(1))).answer is StageAnswer.NOT_YET
+    never = replace(record, removed_at=None, installed_at=later(-60), profile_installed=None)
+    assert stages.reinstall(device, never).answer is StageAnswer.NOT_YET
+
+
 @given(records)
 def test_no_device_is_called_re_installed_that_is_or_will_be_without_its_profile(record: MdmDevice) -> None:
     if stages.reinstall(ASKING, record).answer is StageAnswer.DONE:

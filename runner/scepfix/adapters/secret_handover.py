@@ -27,7 +27,7 @@ def handed_over(services: Iterable[ServiceSettings | None]) -> Iterator[dict[str
     """Given the systems of the settings, yield the variables that a run needs to find their ``{env: …}`` secrets.
 
     The values lie in a file of mode 0600 in a folder that is memory (``$XDG_RUNTIME_DIR``, else ``/dev/shm``), never on
-    a disk, until the block ends; where it ends by an interruption they stay for what still runs, and a later process
+    a disk, until the block ends; where a person interrupts it they stay for what still runs, and a later process
     removes them. Raise UsageError (``secret``) where there is no such folder and one is needed.
     """
     names = {ref.name for one in services if one for ref in one.secrets.values() if ref.kind == "env"}
@@ -41,7 +41,11 @@ def handed_over(services: Iterable[ServiceSettings | None]) -> Iterator[dict[str
     handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         json.dump(values, stream)
-    yield {VARIABLE: str(file)}
+    try:
+        yield {VARIABLE: str(file)}
+    except Exception:
+        file.unlink(missing_ok=True)
+        raise
     file.unlink(missing_ok=True)
 
 
@@ -61,7 +65,7 @@ def received() -> Mapping[str, str]:
 def _memory() -> Path:
     for base, name in ((os.environ.get("XDG_RUNTIME_DIR", ""), "scepfix"), (OF_ALL, f"scepfix-{os.getuid()}")):
         folder = Path(base) / name
-        if not os.path.isabs(base):
+        if not os.path.isabs(base) or not _is_memory(base):
             continue
         with suppress(OSError):
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -75,6 +79,18 @@ def _memory() -> Path:
         where="XDG_RUNTIME_DIR",
         hint="use {file: PATH}, {keyring: …} or {vault: …} instead (docs/settings.md)",
     )
+
+
+def _is_memory(folder: str) -> bool:
+    """Is that folder on a file system that is memory (proc(5), mountinfo)? No where nobody can tell."""
+    try:
+        device = os.stat(folder).st_dev
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    except OSError:
+        return False
+    number = f"{os.major(device)}:{os.minor(device)}"
+    kinds = {line.partition(" - ")[2].split()[0] for line in mounts.splitlines() if line.split()[2] == number}
+    return bool(kinds) and kinds <= {"tmpfs", "ramfs"}
 
 
 def _remove_stale(folder: Path) -> None:

@@ -89,13 +89,8 @@ def _check_names(file: Path, found: SettingsFile, located: located_yaml.Located)
 
 
 def _named_by_service(section: str, service: ServiceSettings) -> list[tuple[located_yaml.Path, str]]:
-    files: list[tuple[located_yaml.Path, str]] = [
-        ((section, key), service.text(key)) for key in _FILE_OPTIONS if key in service.options
-    ]
-    files += [
-        ((section, key, one.kind), one.name) for key, one in service.secrets.items() if one.kind in ("file", "vault")
-    ]
-    return files
+    # Not the secrets: who only reads a log needs none, and who needs one is told when it is read.
+    return [((section, key), service.text(key)) for key in _FILE_OPTIONS if key in service.options]
 
 
 def _told(path: located_yaml.Path) -> str:

@@ -102,10 +102,11 @@ class Remediation:
     """The state of one device in one plan; every change makes ``seq`` one larger.
 
     ``removal_asked_at``: from the moment before the first call that may remove. From then on the device is owed a
-    re-install, whatever else happens, until ``reinstalled_at``. ``seen_excluded``: the MDM was seen to have it excluded
-    since, so it is not excluded a second time. ``nudged_at``: when the device was last asked to check in;
-    ``nudge``: the run that is wanted now asks again. ``held_back``: why nothing more may be removed (rejected,
-    expired), "" where it may; the re-install is owed all the same. ``wake_at``: not before. ``actual`` are observed
+    re-install, whatever else happens, until ``reinstalled_at``. ``installed_before``: the MDM's own time of the last
+    install when the removal was seen: the re-install is a later one by that clock. ``seen_excluded``: the MDM was seen
+    to have it excluded since, so it is not excluded a second time. ``nudged_at``: when the device was last asked to
+    check in; ``nudge``: the run that is wanted now asks again. ``held_back``: why nothing more may be removed
+    (rejected, expired), "" where it may; the re-install is owed all the same. ``wake_at``: not before. ``actual`` are observed
     values by the ``what`` of the predictions. All times are aware.
     """
 
@@ -131,6 +132,7 @@ class Remediation:
     ended_at: datetime | None = None
     new_certificate: str = ""
     seen_excluded: bool = False
+    installed_before: datetime | None = None
     nudged_at: datetime | None = None
     nudge: bool = False
     held_back: str = ""
@@ -183,6 +185,7 @@ class Remediation:
             "error": self.error,
             "new_certificate": self.new_certificate,
             "seen_excluded": self.seen_excluded,
+            "installed_before": rfc3339(self.installed_before),
             "nudged_at": rfc3339(self.nudged_at),
             "nudge": self.nudge,
             "held_back": self.held_back,
@@ -208,6 +211,7 @@ class Remediation:
             new_certificate=row["new_certificate"],
             # Rows of an earlier version lack these.
             seen_excluded=row.get("seen_excluded", False),
+            installed_before=parse_rfc3339(row.get("installed_before")),
             nudged_at=parse_rfc3339(row.get("nudged_at")),
             nudge=row.get("nudge", False),
             held_back=row.get("held_back", ""),

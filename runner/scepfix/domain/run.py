@@ -28,6 +28,7 @@ class RunDevice:
     made; ``remove``: SHA-256 of those to be deleted by name; ``removal_asked_at``: when the first call was made that
     may have removed the profile; ``seen_excluded``: since then the MDM was seen to have it in the exclusion group, so
     who is not in there now was put back by somebody. ``nudge``: ask the device once more to check in.
+    ``installed_before``: the MDM's time of the last install when the removal was seen.
     """
 
     name: str
@@ -38,6 +39,7 @@ class RunDevice:
     playbook: str = ""
     removal_asked_at: datetime | None = None
     removed_at: datetime | None = None
+    installed_before: datetime | None = None
     seen_excluded: bool = False
     channel: str = ""
     nudge: bool = False
@@ -53,6 +55,7 @@ class RunDevice:
             "playbook": self.playbook,
             "removal_asked_at": rfc3339(self.removal_asked_at),
             "removed_at": rfc3339(self.removed_at),
+            "installed_before": rfc3339(self.installed_before),
             "seen_excluded": self.seen_excluded,
             "nudge": self.nudge,
         }
@@ -69,6 +72,7 @@ class RunDevice:
             playbook=str(found.get("playbook") or ""),
             removal_asked_at=parse_rfc3339(found.get("removal_asked_at")),
             removed_at=parse_rfc3339(found.get("removed_at")),
+            installed_before=parse_rfc3339(found.get("installed_before")),
             seen_excluded=found.get("seen_excluded") is True,
             nudge=found.get("nudge") is True,
             channel=COLLECTOR if found.get("channel") == COLLECTOR else "",

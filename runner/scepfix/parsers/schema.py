@@ -27,10 +27,11 @@ class Checker:
         """Raise one UsageError that lists every problem noted; do nothing if there is none."""
         if not self._problems:
             return
-        where, message = self._problems[0]
-        if len(self._problems) > 1:
-            listed = "\n  ".join(f"{place}: {text}" for place, text in self._problems)
-            message = f"{len(self._problems)} problems\n  {listed}"
+        problems = sorted(self._problems, key=lambda one: _line(one[0]))
+        where, message = problems[0]
+        if len(problems) > 1:
+            listed = "\n  ".join(f"{place}: {text}" for place, text in problems)
+            message = f"{len(problems)} problems\n  {listed}"
         raise UsageError(code, message, where=where, hint=hint)
 
     def mapping(
@@ -53,7 +54,8 @@ class Checker:
         """Given a value, return it as non-empty text."""
         if isinstance(value, str) and value.strip():
             return value
-        self.problem(path, f"{_place(path)} must be text, found {_kind(value)}")
+        quoted = f': write "{value}", in quotes' if isinstance(value, int) and not isinstance(value, bool) else ""
+        self.problem(path, f"{_place(path)} must be text, found {_kind(value)}{quoted}")
         return ""
 
     def truth(self, value: object, path: Path) -> bool:
@@ -95,6 +97,12 @@ def near(word: str, known: Iterable[str]) -> str:
     if match:
         return f"; did you mean {match[0]!r}?"
     return f"; known: {', '.join(known)}" if len(known) <= 12 else ""
+
+
+def _line(where: str) -> int:
+    """Return the line of ``FILE:LINE``, 0 where there is none."""
+    line = where.rpartition(":")[2]
+    return int(line) if line.isdecimal() else 0
 
 
 def _place(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from scepfix.parsers.located_yaml import Path
 from scepfix.parsers.schema import Checker, near
@@ -67,6 +68,7 @@ class Kind:
     one_of: tuple[tuple[str, ...], ...] = ()
 
 
+_LOOPBACK = re.compile(r"127(?:\.[0-9]{1,3}){3}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _MOVES = ("profile", "exclusion_group")
 #: Of every system behind https.
@@ -144,7 +146,22 @@ def read_service(check: Checker, value: object, section: str, environment: Mappi
     if kind.one_of and len(given) != 1:
         choices = " or ".join(" and ".join(keys) for keys in kind.one_of)
         check.problem(path, f"{section} needs either {choices}")
+    if "private_key" in found and "client_id" not in found:
+        check.problem(
+            (*path, "private_key"), f"{section}.private_key goes with {section}.client_id, and that is not set"
+        )
+    for key in ("url", "login_url"):
+        if _is_overheard(texts.get(key, "")):
+            wrong = "must begin with https://, or everybody on the way could read the credentials"
+            check.problem((*path, key), f"{section}.{key} {wrong}")
     return ServiceSettings(name, {**texts, **numbers}, secrets)
+
+
+def _is_overheard(address: str) -> bool:
+    """Is that an address that is asked in clear, on another computer than this?"""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    return parts.scheme == "http" and host not in ("localhost", "::1") and not _LOOPBACK.fullmatch(host)
 
 
 def _of_environment(

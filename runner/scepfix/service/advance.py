@@ -318,6 +318,7 @@ def _run_device(remediation: Remediation) -> RunDevice:
         playbook=device.playbook,
         removal_asked_at=remediation.removal_asked_at,
         removed_at=remediation.removed_at,
+        installed_before=remediation.installed_before,
         seen_excluded=remediation.seen_excluded,
         nudge=remediation.nudge,
         channel=channel_of(device.connection),

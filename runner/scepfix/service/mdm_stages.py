@@ -26,9 +26,9 @@ class Journal(Protocol):
     def end_effect(self, number: int, error: str = "") -> None: ...
 
 
-def look(mdm: Mdm, run: Run, clock: Clock) -> MdmAnswer:
-    """Read profile and devices in bulk. Raise ScepfixError where the MDM does not answer."""
-    profile = mdm.profile()
+def look(mdm: Mdm, run: Run, clock: Clock, *, with_profile: bool = True) -> MdmAnswer:
+    """Read devices in bulk, and the profile if wanted. Raise ScepfixError where the MDM does not answer."""
+    profile = mdm.profile() if with_profile else None
     serials = {device.identity.serial_number: host for host, device in run.devices.items()}
     serials.pop("", None)
     found = mdm.devices(sorted(serials)) if serials else {}
@@ -68,6 +68,17 @@ def nudge_again(mdm: Mdm, run: Run, answer: MdmAnswer, hosts: Collection[str], j
             return
 
 
+def put_back_unseen(mdm: Mdm, run: Run, hosts: Collection[str], journal: Journal) -> tuple[str, ...]:
+    """Ask for the re-install of all those hosts whose removal was asked for, without looking: for when looking fails.
+
+    Leaving the group twice does no harm. Raise as ``exclude``.
+    """
+    owed = tuple(host for host in run.devices if host in hosts and run.devices[host].removal_asked_at is not None)
+    wanted = tuple(host for host in owed if run.devices[host].identity.mdm_id)
+    _change(mdm.put_back, mdm, PUT_BACK, [run.devices[host].identity.mdm_id for host in wanted], run, journal)
+    return wanted
+
+
 def excluded_next(run: Run, answer: MdmAnswer, hosts: Collection[str]) -> tuple[str, ...]:
     """Return the hosts whose removal is still to be asked for."""
     return tuple(
@@ -97,7 +108,7 @@ def wait(
     while not done(answer) and clock.now().timestamp() < end:
         clock.sleep(min(poll, max(0.0, end - clock.now().timestamp())))
         try:
-            answer = look(mdm, run, clock)
+            answer = look(mdm, run, clock, with_profile=False)
         except ScepfixError:
             if clock.now().timestamp() >= end:
                 raise

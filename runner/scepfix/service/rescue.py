@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from scepfix.domain.device import Identity
 from scepfix.domain.errors import ScepfixError
+from scepfix.domain.inert import visible
 from scepfix.domain.mdm import MdmDevice
 from scepfix.domain.policy import RepairPolicy
 from scepfix.domain.remediation import Remediation
@@ -14,6 +15,7 @@ from scepfix.service.ports import Mdm, Store
 
 #: The most devices of one change of the group.
 CHUNK = 100
+_NAMED = 20
 
 
 def rescue(mdm: Mdm) -> tuple[MdmDevice, ...]:
@@ -39,9 +41,12 @@ def reconcile(mdm: Mdm, store: Store, policy: RepairPolicy, now: datetime) -> tu
 def left_behind(
     members: Sequence[MdmDevice], remediations: Sequence[Remediation], policy: RepairPolicy, now: datetime
 ) -> list[MdmDevice]:
-    """Given the group's members and the open remediations, return the members that none of these wants there."""
+    """Given the group's members and the open remediations, return the members that none of these wants there.
+
+    A member of which nobody knows who it is may be one that a repair wants there: it stays while there is one.
+    """
     wanted = [one for one in remediations if _wants_removal(one, policy, now)]
-    return [member for member in members if not _is_wanted(member.identity, wanted)]
+    return [one for one in members if not _is_wanted(one.identity, wanted) and (_is_known(one) or not wanted)]
 
 
 def put_back_left_out(
@@ -64,6 +69,11 @@ def _wants_removal(remediation: Remediation, policy: RepairPolicy, now: datetime
     return now - asked < timedelta(hours=policy.put_back_after_hours)
 
 
+def _is_known(member: MdmDevice) -> bool:
+    """Without a key of the device itself nobody can tell whether it is one that is being repaired."""
+    return bool(member.identity.serial_number or member.identity.hardware_uuid)
+
+
 def _is_wanted(member: Identity, wanted: Sequence[Remediation]) -> bool:
     """One key that both sides know is enough: a device that is being repaired is not to be disturbed."""
     return any(_shares_a_key(member, one.device.identity) for one in wanted)
@@ -79,6 +89,34 @@ def _shares_a_key(one: Identity, other: Identity) -> bool:
 
 
 def _put_back(mdm: Mdm, members: Sequence[MdmDevice]) -> tuple[MdmDevice, ...]:
+    """Put them back in chunks; where one fails, each of its devices alone: one that cannot be holds up no other.
+
+    Raise ScepfixError (``rescue-incomplete``) that names those which the MDM refused.
+    """
+    left: list[tuple[MdmDevice, ScepfixError]] = []
     for first in range(0, len(members), CHUNK):
-        mdm.put_back([member.identity.mdm_id for member in members[first : first + CHUNK]])
+        chunk = members[first : first + CHUNK]
+        try:
+            mdm.put_back([member.identity.mdm_id for member in chunk])
+        except ScepfixError as error:
+            left += _one_by_one(mdm, chunk) if len(chunk) > 1 else [(chunk[0], error)]
+    if left:
+        names = ", ".join(visible(member.name or member.identity.mdm_id) for member, _ in left[:_NAMED])
+        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+        first_error = left[0][1]
+        raise ScepfixError(
+            "rescue-incomplete",
+            f"{len(members) - len(left)} of {len(members)} devices were put back, and not {names}{more}: "
+            f"{first_error.message}",
+            where=first_error.where,
+            hint=f"{first_error.hint}; then run it again, or empty the group by hand: that is always safe",
+        ) from first_error
     return tuple(members)
+
+
+def _one_by_one(mdm: Mdm, members: Sequence[MdmDevice]) -> Iterator[tuple[MdmDevice, ScepfixError]]:
+    for member in members:
+        try:
+            mdm.put_back([member.identity.mdm_id])
+        except ScepfixError as error:
+            yield member, error

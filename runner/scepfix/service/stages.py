@@ -121,7 +121,9 @@ def _gone(device: RunDevice, record: MdmDevice) -> bool:
 
 
 def _came_back(device: RunDevice, record: MdmDevice) -> bool:
-    removed = max((one for one in (record.removed_at, device.removed_at) if one is not None), default=None)
+    # Its clock may be off against ours: what the MDM says is compared with what the MDM said.
+    of_mdm = [one for one in (record.removed_at, device.installed_before) if one is not None]
+    removed = max(of_mdm, default=device.removed_at)
     if removed is not None:
         return (
             record.installed_at is not None and record.installed_at > removed and record.profile_installed is not False

@@ -270,7 +270,11 @@ def _uninstall(remediation: Remediation, result: StageResult, given: _Given) -> 
     if record is not None and record.excluded:
         remediation = replace(remediation, seen_excluded=True)
     if result.answer is StageAnswer.DONE:
-        seen = replace(remediation, removed_at=_removed_at(result, remediation, given) or given.now)
+        seen = replace(
+            remediation,
+            removed_at=_removed_at(result, remediation, given) or given.now,
+            installed_before=record.installed_at if record is not None else None,
+        )
         return _enter(seen, _after(remediation), given)
     if result.answer is StageAnswer.FAILED or given.now >= deadline(remediation, given.policy):
         # Even where no call was made: the put-back looks first, and changes nothing where nothing is missing.
