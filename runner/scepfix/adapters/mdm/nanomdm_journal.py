@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -311,6 +312,8 @@ class Journal:
         address = f"{self._file.absolute().as_uri()}?mode={mode}"
         found = sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         found.row_factory = sqlite3.Row
+        # Whoever opened the MDM has nothing to close: the connection ends with the journal.
+        weakref.finalize(self, found.close)
         return found
 
     @contextmanager
