@@ -134,8 +134,37 @@ def test_what_nobody_can_tell_is_listed(site: Site) -> None:
     assert (code, found["devices"], len(found["unknown"])) == (3, [], 1)
     assert "not in the snapshot" in found["unknown"][0]["reason"]
     text = site.text("okta", "deleted", "--since", ago(days=1))
-    assert "Not known which device it was" in text
+    assert "Cannot be selected" in text
     assert "scepfix okta snapshot daily" in text
+
+
+def test_a_deletion_without_a_serial_number_is_listed_and_never_written(site: Site) -> None:
+    path = Path(site.run("okta", "snapshot")[1]["file"])
+    kept = json.loads(path.read_text())
+    for one in kept["devices"]:
+        if one["display_name"] == "mac-2":
+            one["serial_number"] = ""
+    path.write_text(json.dumps(kept))
+    site.delete("mac-0")
+    site.delete("mac-2")
+    site.forget_details()
+    output = site.folder / "deleted.txt"
+
+    code, found = site.run("okta", "deleted", "--since", ago(days=1), "--output", str(output))
+
+    assert (code, [one["name"] for one in found["unknown"]]) == (5, ["mac-2"])
+    assert "no serial number" in found["unknown"][0]["reason"]
+    lines = [line for line in output.read_text().splitlines() if not line.startswith("#")]
+    assert lines == [site.mac("mac-0").facts.serial_number]
+    assert "mac-2" not in output.read_text()
+
+
+@pytest.mark.parametrize("by", ["serial", "name"])
+def test_nothing_but_serial_numbers_can_be_asked_for(site: Site, by: str) -> None:
+    code, found = site.run("okta", "deleted", "--since", ago(days=1), "--by", by)
+
+    assert (code, found["code"]) == (2, "usage")
+    assert site.service.asked == []
 
 
 def test_one_that_came_back_is_set_aside(site: Site) -> None:

@@ -382,6 +382,72 @@ def test_a_person_whom_okta_does_not_know_is_noted_and_nothing_is_said_of_them(s
     assert okta.notes() == ("Okta knows nobody named mallory@example.com: check the name.",)
 
 
+@pytest.mark.parametrize("name", [".", "..", "me", "ME", "Me"])
+def test_a_name_that_okta_takes_for_a_path_or_for_whoever_asks_is_nobodys(setup: Begin, name: str) -> None:
+    one = setup()
+    # What a real org answers to these: whoever owns the token.
+    owner = {"id": "00u1", "status": "ACTIVE", "profile": {"login": name, "email": name}}
+    one.service.inject(*[Said(200, owner)] * 4, matches=lambda asked: asked.path.startswith("/api/v1/users"))
+    one.service.contract = None
+    okta = one.okta()
+
+    found = okta.device_evidence(one.identity, name, name)
+
+    assert okta.registered(one.identity, name, NOW - timedelta(days=80)) is None
+    assert says(found) == ["okta.device-active", "okta.pin-setting"]
+    assert okta.notes() == (f"Okta knows nobody named {name}: check the name.",)
+    assert not [path for path in paths(one.service) if path.rstrip("/") in ("/api/v1", "/api/v1/users")]
+    assert not [path for path in paths(one.service) if path.startswith("/api/v1/users")]
+
+
+def test_whom_okta_returns_must_be_named_so(setup: Begin) -> None:
+    """Okta takes the beginning of a login for a name, too: alice of another domain would be judged."""
+    one = setup()
+    other = {"id": "00uother", "status": "ACTIVE", "profile": {"login": "alice@other.example.com", "email": None}}
+    one.service.inject(*[Said(200, other)] * 2, matches=lambda asked: asked.path == "/api/v1/users/alice")
+    okta = one.okta()
+
+    found = okta.device_evidence(one.identity, "alice", "alice")
+
+    assert says(found) == ["okta.device-active", "okta.pin-setting"]
+    assert okta.notes() == ("Okta knows nobody named alice: check the name.",)
+    assert not [path for path in paths(one.service) if path.endswith("/roles")]
+
+
+@pytest.mark.parametrize("key", ["login", "email", "id"])
+def test_login_email_and_id_name_a_person_in_any_case(setup: Begin, key: str) -> None:
+    one = setup()
+    found = dict(one.face.org.answer(f"/api/v1/users/{one.person}", {})[1])
+    found["profile"] = {**found["profile"], "email": "alice.private@example.com"}
+    name = str({**found, **found["profile"]}[key]).upper()
+    one.service.inject(Said(200, found), matches=lambda asked: asked.path.startswith("/api/v1/users/"))
+
+    assert one.okta().registered(one.identity, name, NOW - timedelta(days=80)) is True
+
+
+def test_a_short_name_of_an_admin_whom_nobody_can_read_is_not_judged(setup: Begin) -> None:
+    one = setup()
+    one.face.api_tokens = {TOKEN: okta_face.READ - {"okta.users.read"}}
+    okta = one.okta()
+
+    assert "okta.admin-may-generate" not in says(okta.device_evidence(Identity(), "", "admin"))
+    assert "give the whole login" in okta.notes()[-1]
+    assert not [path for path in paths(one.service) if path.endswith("/roles")]
+    assert "okta.admin-may-generate" in says(okta.device_evidence(Identity(), "", ADMIN))
+
+
+def test_a_snapshot_that_does_not_count_is_noted_for_each_device(setup: Begin) -> None:
+    one = setup()
+    save_snapshot(one.settings, Snapshot(one.service.url, NOW, {}))
+    [file] = (one.folder / "state").rglob("okta-snapshot-*")
+    file.write_text("{}")
+    okta = one.okta()
+
+    for _ in range(2):
+        okta.device_evidence(one.identity, "", "")
+        assert "The snapshot does not count" in okta.notes()[0]
+
+
 def test_a_person_without_an_account_on_the_device_is_noted(setup: Begin) -> None:
     one = setup()
     okta = one.okta()
@@ -899,6 +965,17 @@ def test_doctor_names_what_is_wrong(
     assert found.result is result
     assert told in found.message
     assert found.hint
+
+
+def test_what_the_checks_take_is_no_difference_of_clocks(setup: Begin) -> None:
+    one = setup()
+    one.face.headers = limits(600, 599, NOW + timedelta(seconds=30), NOW)
+
+    for check in one.okta().checks():
+        one.now += timedelta(minutes=6)
+        if check.id == "okta.clock":
+            assert check.result is CheckResult.PASS
+            break
 
 
 # --- all of it --------------------------------------------------------------------------------------------------

@@ -202,26 +202,62 @@ def test_the_selection_is_what_plan_reads() -> None:
     snapshot = kept(known("guo1", "C02A", "mac-1"), known("guo2", "C02B", "mac-2"))
     found = found_of([Deletion("guo1", YESTERDAY, "bob"), Deletion("guo2", YESTERDAY)], snapshot)
 
-    text = selection(found, "serial")
+    text = selection(found)
 
     assert [line for line in text.splitlines() if not line.startswith("#")] == ["C02A", "C02B"]
     assert "# mac-1, 2026-11-23T12:00:00Z, by bob" in text
-    assert [line for line in selection(found, "name").splitlines() if not line.startswith("#")] == ["mac-1", "mac-2"]
+
+
+def test_two_devices_of_one_display_name_are_both_selected_by_their_serial_numbers() -> None:
+    snapshot = kept(known("guo1", "C02A", "mac"), known("guo2", "C02B", "mac"))
+
+    text = selection(found_of([Deletion("guo1", YESTERDAY), Deletion("guo2", YESTERDAY)], snapshot))
+
+    assert [line for line in text.splitlines() if not line.startswith("#")] == ["C02A", "C02B"]
 
 
 @pytest.mark.parametrize(
-    ("devices", "by", "code"),
+    ("deletion", "record", "reason"),
     [
-        ([], "serial", "empty-selection"),
-        ([known("guo1", "C02A", "mac"), known("guo2", "C02B", "mac")], "name", "ambiguous-name"),
-        ([known("guo1", "C02A")], "name", "ambiguous-name"),
-        ([known("guo1", udid="4AC2", name="mac")], "serial", "ambiguous-name"),
+        (
+            Deletion("guo2", YESTERDAY),
+            known("guo2", udid="4AC2", sid="S-1", name="mac-2"),
+            "no serial number of it is known, only UDID 4AC2 and SID S-1: look it up in the MDM",
+        ),
+        (Deletion("guo2", YESTERDAY, display_name="mac-2", udid="4AC2"), None, "only UDID 4AC2"),
+        # A comment in the list, or a line that no inventory can have.
+        (Deletion("guo2", YESTERDAY, serial_number="#1"), None, "no inventory can have its serial number '#1'"),
+        (Deletion("guo2", YESTERDAY, serial_number="␊C02A"), None, "no inventory can have"),
     ],
 )
-def test_a_selection_that_names_not_each_device_is_refused(devices: list[KnownDevice], by: str, code: str) -> None:
+def test_without_a_serial_number_it_is_listed_with_the_reason_and_never_written(
+    deletion: Deletion, record: KnownDevice | None, reason: str
+) -> None:
+    snapshot = kept(known("guo1", "C02A", "mac-1"), *([record] if record else []))
+
+    found = found_of([Deletion("guo1", YESTERDAY), deletion], snapshot)
+
+    assert ids(found) == (["guo1"], [], ["guo2"])
+    assert reason in found.unknown[0].reason
+    assert [line for line in selection(found).splitlines() if not line.startswith("#")] == ["C02A"]
+
+
+def test_one_without_a_serial_number_that_came_back_is_set_aside() -> None:
+    snapshot = kept(known("guo1", udid="4AC2"))
+
+    assert ids(found_of([Deletion("guo1", YESTERDAY)], snapshot, Org([known("guo9", udid="4AC2")]))) == (
+        [],
+        ["guo1"],
+        [],
+    )
+
+
+@pytest.mark.parametrize("devices", [[], [known("guo1", udid="4AC2", name="mac")]])
+def test_a_selection_of_nobody_is_refused_and_advises_no_names(devices: list[KnownDevice]) -> None:
     found = found_of([Deletion(one.device_id, YESTERDAY) for one in devices], kept(*devices))
 
     with pytest.raises(RefusedError) as caught:
-        selection(found, by)
+        selection(found)
 
-    assert caught.value.code == code
+    assert caught.value.code == "empty-selection"
+    assert "name" not in str(caught.value)

@@ -164,6 +164,40 @@ def test_another_name_at_the_mdm_is_said_before() -> None:
     assert "the MDM knows this device as Alice's ␛[31mMac" in world.plan().devices[0].watches[0]
 
 
+def test_what_okta_could_not_be_asked_is_said_before_of_that_device_alone() -> None:
+    world = World("mac-1", "mac-2", "mac-3")
+    assert world.okta is not None
+    note = "Okta knows nobody named \x1b[31malice: check the name."
+    world.okta.silent_on = {serial("mac-1"): (note, note), serial("mac-2"): ("Security > General, by hand.",)}
+    world.okta_says("mac-2", "okta.pin-setting")
+
+    changing, report, other = world.plan().devices
+
+    assert (changing.changes, report.changes, other.changes) == (True, False, True)
+    assert changing.watches.count("Okta knows nobody named ␛[31malice: check the name.") == 1
+    assert set(changing.watches) - set(other.watches) == {"Okta knows nobody named ␛[31malice: check the name."}
+    assert report.watches[-1] == "Security > General, by hand."
+    assert changing.watches[-1] == other.watches[-1]
+
+
+def test_what_is_said_anyway_is_not_said_twice() -> None:
+    world = World()
+    world.okta_says("mac-042", "okta.pin-setting")
+    assert world.okta is not None
+    (device,) = world.plan().devices
+    world.okta.silent_on = {serial("mac-042"): device.watches}
+
+    assert world.plan().devices[0].watches == device.watches
+
+
+def test_without_okta_nothing_is_said_of_it() -> None:
+    world = World()
+    world.see("mac-042", certificates=(StoredCertificate(EXPIRED.der, "system", private_key=True),))
+    world.okta = None
+
+    assert not any("Okta" in watch for watch in world.plan().devices[0].watches)
+
+
 def test_keys_that_differ_in_case_are_the_same_device() -> None:
     world = World()
     world.enrol("mac-042", identity=Identity("c02mac042", "uuid-mac-042", "id-9"))

@@ -84,7 +84,8 @@ class AnsibleInventory:
         """Return the name of the one device with that serial number, unless it is a name itself."""
         if name in self._names:
             return name
-        found = [host for host in self._hostvars if self._variables(host).get("scepfix_serial_number") == name]
+        serials = {host: self._variables(host).get("scepfix_serial_number") for host in self._hostvars}
+        found = [host for host, one in serials.items() if isinstance(one, str) and one.casefold() == name.casefold()]
         return found[0] if len(found) == 1 else name
 
     @property

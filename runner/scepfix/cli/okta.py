@@ -71,25 +71,16 @@ def snapshot(shared: Shared) -> Exit:
 
 
 @okta.command(
-    epilog="Exit codes: 0 each deletion is told, 2 bad usage, 3 none of them can be joined with a device, 4 nothing is "
-    "left to write, 5 some cannot be joined."
+    epilog="Exit codes: 0 each deletion is told, 2 bad usage, 3 none of them can be selected, 4 nothing is left to "
+    "write, 5 some cannot be selected."
 )
 @click.option("--since", metavar="TIME", callback=_moment, required=True, help="From then on; RFC 3339 with a zone.")
 @click.option("--until", metavar="TIME", callback=_moment, help="Until then (default: now).")
 @click.option("--export", metavar="FILE", help="A JSON export of the System Log, instead of asking Okta for it.")
-@click.option("--output", metavar="FILE", help="Write the devices, one a line, for scepfix plan --devices FILE.")
-@click.option(
-    "--by",
-    type=click.Choice(["serial", "name"]),
-    default="serial",
-    show_default=True,
-    help="How --output names them: serial number, or display name.",
-)
+@click.option("--output", metavar="FILE", help="Write serial numbers, one a line, for plan --devices FILE.")
 @shared_options
 @click.pass_obj
-def deleted(
-    shared: Shared, since: datetime, until: datetime | None, export: str | None, output: str | None, by: str
-) -> Exit:
+def deleted(shared: Shared, since: datetime, until: datetime | None, export: str | None, output: str | None) -> Exit:
     """List the devices whose records were deleted in that time, by whom, and which came back since.
 
     \b
@@ -100,7 +91,7 @@ def deleted(
     """
     found = wiring.okta_deleted(shared.config, since, until, export, shared.tell)
     if output is not None:
-        wiring.write_text(output, selection(found, by))
+        wiring.write_text(output, selection(found))
     if shared.as_json:
         shared.print_document("okta-deleted", found.as_document())
     else:
@@ -174,7 +165,7 @@ def set_(shared: Shared, setting: str, value: str, approval: str | None, until: 
 def _as_text(found: DeletedDevices, output: str | None) -> str:
     lines = [f"Deleted from {rfc3339(found.since)} to {rfc3339(found.until)}: {len(found.devices)} to be repaired."]
     lines += [_line(one) for one in found.devices]
-    for title, ones in (("Came back by itself", found.set_aside), ("Not known which device it was", found.unknown)):
+    for title, ones in (("Came back by itself", found.set_aside), ("Cannot be selected", found.unknown)):
         if ones:
             lines += ["", title, *(f"{_line(one)}\n      {one.reason}" for one in ones)]
     if found.snapshot_taken_at is None:

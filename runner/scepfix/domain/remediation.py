@@ -106,8 +106,8 @@ class Remediation:
     install when the removal was seen: the re-install is a later one by that clock. ``seen_excluded``: the MDM was seen
     to have it excluded since, so it is not excluded a second time. ``nudged_at``: when the device was last asked to
     check in; ``nudge``: the run that is wanted now asks again. ``held_back``: why nothing more may be removed
-    (rejected, expired), "" where it may; the re-install is owed all the same. ``wake_at``: not before. ``actual`` are observed
-    values by the ``what`` of the predictions. All times are aware.
+    (rejected, expired), "" where it may; the re-install is owed all the same. ``wake_at``: not before. ``actual``
+    are observed values by the ``what`` of the predictions. All times are aware.
     """
 
     id: str

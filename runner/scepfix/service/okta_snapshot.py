@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,6 +17,8 @@ from scepfix.service.ports import SmallFiles
 
 #: Okta keeps its System Log so long.
 LOG_DAYS = 90
+#: The serial numbers that an inventory can have (parsers/connection_values.py), each a line of a list.
+_SELECTABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{1,58}[A-Za-z0-9]", re.ASCII)
 
 
 class Directory(Protocol):
@@ -70,7 +73,8 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class DeletedDevices:
-    """What was deleted in a time: ``devices`` are selected; ``set_aside`` came back; ``unknown`` cannot be joined."""
+    """What was deleted in a time: ``devices`` are selected, each has a serial number; ``set_aside`` came back;
+    ``unknown`` cannot be selected: they cannot be joined with a device, or have no serial number."""
 
     since: datetime
     until: datetime
@@ -130,30 +134,34 @@ def deleted_devices(
     """Given deletions, the snapshot and the org, return which devices they were of. Raise OktaError.
 
     A device is told by the snapshot, by its record's id, else by the serial number, UDID or SID in the event; never by
-    its display name. One that has a living record again is set aside.
+    its display name. One that has a living record again is set aside. One without a serial number is listed among the
+    unknown: by nothing else is a device selected.
     """
     found = [_joined(one, snapshot) for one in deletions if since <= one.at <= until]
     known = _latest(one for one in found if not one.reason)
     tell(f"{len(found)} deletions; looking whether any of {len(known)} devices came back …")
     back = _living(known, directory) if known else {}
-    devices, set_aside = [], []
+    devices: list[Deleted] = []
+    nameless: list[Deleted] = []
+    set_aside: list[Deleted] = []
     for one in known:
         returned = next((back[key] for key in _keys(one) if key in back), None)
         if returned is None:
-            devices.append(one)
+            (devices if _SELECTABLE.fullmatch(one.serial_number) else nameless).append(one)
         else:
             again = f"it came back as the record {returned.device_id}"
             set_aside.append(
                 replace(one, reason=again + (f", made {rfc3339(returned.created)}" if returned.created else ""))
             )
-    unknown = tuple(one for one in found if one.reason)
-    return DeletedDevices(since, until, tuple(devices), tuple(set_aside), unknown, snapshot.taken_at)
+    unknown = [one for one in found if one.reason]
+    unknown += [replace(one, reason=_without_serial_number(one)) for one in nameless]
+    return DeletedDevices(since, until, tuple(devices), tuple(set_aside), tuple(unknown), snapshot.taken_at)
 
 
-def selection(found: DeletedDevices, by: str) -> str:
-    """Given what was deleted and how devices are named (``serial`` or ``name``), return a file for ``plan --devices``.
+def selection(found: DeletedDevices) -> str:
+    """Given what was deleted, return a file for ``plan --devices``: serial numbers, and comments.
 
-    Raise RefusedError: ``empty-selection``, ``ambiguous-name`` where two devices have one display name.
+    Raise RefusedError (``empty-selection``) where there is none.
     """
     if not found.devices:
         raise RefusedError(
@@ -162,22 +170,11 @@ def selection(found: DeletedDevices, by: str) -> str:
             where="scepfix okta deleted",
             hint="nothing ever means all devices; without --output the list says why",
         )
-    names = [one.name if by == "name" else one.serial_number for one in found.devices]
-    nameless = [one for one, name in zip(found.devices, names, strict=True) if not name]
-    twice = sorted({name for name in names if name and names.count(name) > 1})
-    if nameless or twice:
-        what = f"two devices are named {twice[0]}" if twice else f"the record {nameless[0].deletion.device_id} has none"
-        raise RefusedError(
-            "ambiguous-name",
-            f"not each device can be named by its {'display name' if by == 'name' else 'serial number'}: {what}",
-            where="--by",
-            hint="name them by --by serial" if by == "name" else "name them by --by name",
-        )
     lines = [f"# Deleted in Okta from {rfc3339(found.since)} to {rfc3339(found.until)}"]
-    for one, name in zip(found.devices, names, strict=True):
+    for one in found.devices:
         deletion = one.deletion
         lines += [f"# {one.name or deletion.device_id}, {rfc3339(deletion.at)}, by {deletion.actor or 'nobody named'}"]
-        lines += [name]
+        lines += [one.serial_number]
     return "\n".join(lines) + "\n"
 
 
@@ -195,6 +192,16 @@ def exported_deletions(files: SmallFiles, path: str) -> tuple[Deletion, ...]:
             where=visible(path),
             hint="export the events as Okta's API tells them: eventType, published, outcome, actor, target",
         ) from error
+
+
+def _without_serial_number(one: Deleted) -> str:
+    """Return why a device that is known cannot be selected, and by which keys a person finds it."""
+    if one.serial_number:
+        return f"no inventory can have its serial number {one.serial_number!r}"
+    udid = one.deletion.udid or (one.known.udid if one.known else "")
+    sid = one.deletion.sid or (one.known.sid if one.known else "")
+    keys = " and ".join(f"{name} {value}" for name, value in (("UDID", udid), ("SID", sid)) if value)
+    return f"no serial number of it is known, only {keys}: look it up in the MDM"
 
 
 def _merged(before: KnownDevice | None, now: KnownDevice) -> KnownDevice:

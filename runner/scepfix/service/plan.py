@@ -230,6 +230,8 @@ def _planned(
                 name, "removed-on-purpose", f"the MDM says {visible(record.set_apart)}: it was taken out of use"
             )
     evidence = _evidence(seen, profile, okta, settings, request, now)
+    # Those of this device: the next one that Okta is asked about has its own.
+    not_asked = tuple(map(visible, okta.notes())) if okta is not None else ()
     diagnosis = diagnose_evidence(evidence, name, visible(device.person), settings, now)
     left_out = _left_out(diagnosis, request.only_fault)
     if left_out is not None:
@@ -253,7 +255,7 @@ def _planned(
         standing=diagnosis.standing.value if diagnosis.standing else "",
     )
     if not planned.changes:
-        return replace(planned, watches=(*_our_own_exclusion(record), *diagnosis.next_steps))
+        return replace(planned, watches=_once(*_our_own_exclusion(record), *diagnosis.next_steps, *not_asked))
     if playbook == LEFTOVERS and channel_of(device.connection):
         return SetAside(name, "no-channel", _by_a_person(observation))
     weak = _too_weak(diagnosis)
@@ -270,7 +272,7 @@ def _planned(
         remove=predicted.remove,
         predictions=predicted.predictions,
         one_way_steps=predicted.one_way_steps,
-        watches=(*_other_name(seen), *predicted.watches),
+        watches=_once(*_other_name(seen), *not_asked, *predicted.watches),
     )
 
 
@@ -306,6 +308,10 @@ def _our_own_exclusion(record: MdmDevice | None) -> tuple[str, ...]:
     if record is None or not record.excluded:
         return ()
     return ("It is in scepfix's own exclusion group, perhaps from an interrupted repair: scepfix rescue puts it back.",)
+
+
+def _once(*texts: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(texts))
 
 
 def _evidence(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 from scepfix.adapters.mdm.jamf_profile import ProfileAndGroup
 from scepfix.adapters.mdm.jamf_service import (
@@ -17,7 +16,7 @@ from scepfix.adapters.mdm.jamf_service import (
     UPDATE_GROUPS,
     JamfService,
 )
-from scepfix.adapters.web_service import Reply
+from scepfix.adapters.service_clock import clock_check
 from scepfix.domain.check import Check, CheckResult
 from scepfix.domain.errors import ScepfixError
 from scepfix.domain.inert import visible
@@ -33,6 +32,8 @@ def checks(service: JamfService, ours: ProfileAndGroup, now: Callable[[], dateti
     """Yield credentials, privileges, profile, exclusion group, inventory and clock. Never raises."""
     try:
         version = service.version()
+        # The further checks take time, which is no difference of clocks.
+        answered_at = now()
         said = service.json(version)
     except ScepfixError as error:
         yield _not_passed("mdm.credentials", error)
@@ -45,7 +46,7 @@ def checks(service: JamfService, ours: ProfileAndGroup, now: Callable[[], dateti
     yield _checked("mdm.profile", lambda: _profile(ours))
     yield _checked("mdm.exclusion-group", lambda: _group(ours))
     yield _checked("mdm.inventory", lambda: _inventory(service, now()))
-    yield _clock(version, now())
+    yield clock_check("mdm.clock", "Jamf Pro", version, answered_at, _MOST_CLOCK_SECONDS)
 
 
 def _privileges(service: JamfService, ours: ProfileAndGroup) -> Iterator[Check]:
@@ -148,18 +149,6 @@ def _inventory(service: JamfService, now: datetime) -> Check:
         return Check(name, CheckResult.PASS, message)
     hint = "proof from the inventory alone waits that long: let a policy update it daily, or use the collector or SSH"
     return Check(name, CheckResult.UNKNOWN, message, hint)
-
-
-def _clock(reply: Reply, now: datetime) -> Check:
-    try:
-        offset = (parsedate_to_datetime(reply.header("date")) - now).total_seconds()
-    except (ValueError, TypeError):
-        return Check("mdm.clock", CheckResult.UNKNOWN, "Jamf Pro did not say what time it has")
-    message = f"its clock and ours are {abs(offset):.0f} seconds apart"
-    if abs(offset) <= _MOST_CLOCK_SECONDS:
-        return Check("mdm.clock", CheckResult.PASS, message)
-    more = ": acknowledgements would seem older or newer than they are"
-    return Check("mdm.clock", CheckResult.FAIL, message + more, "set this machine's clock by NTP")
 
 
 def _checked(name: str, check: Callable[[], Check]) -> Check:

@@ -8,8 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from scepfix.adapters.okta.api import OktaApi
-from scepfix.adapters.okta.rate_limits import date_of
-from scepfix.adapters.web_service import Reply
+from scepfix.adapters.service_clock import clock_check
 from scepfix.domain.check import Check, CheckResult
 from scepfix.domain.errors import ScepfixError
 from scepfix.domain.moment import rfc3339
@@ -26,7 +25,7 @@ _GRANT = (
     "API token: the role of its owner"
 )
 #: Okta itself takes no signature that is further off.
-_CLOCK = timedelta(minutes=5)
+_MOST_CLOCK_SECONDS = 300
 
 Answer = TypeVar("Answer")
 
@@ -34,6 +33,8 @@ Answer = TypeVar("Answer")
 def checks_of(api: OktaApi, setting_path: str) -> Iterator[Check]:
     """Given an org and where its setting is read, yield one line for each check; never raises."""
     first, failed = _asked(lambda: api.ask("GET", "/api/v1/devices", query={"limit": 1}, accept=(403,)))
+    # The further checks take time, which is no difference of clocks.
+    answered_at = api.now()
     if first is not None:
         # What is no Okta org may answer 200, too.
         failed = _asked(lambda: api.document(first))[1]
@@ -45,7 +46,7 @@ def checks_of(api: OktaApi, setting_path: str) -> Iterator[Check]:
     yield Check("okta.credentials", CheckResult.PASS, f"{api.org} takes our credentials")
     yield _scopes(api)
     yield _setting(api, setting_path)
-    yield _clock(api, first)
+    yield clock_check("okta.clock", "Okta", first, answered_at, _MOST_CLOCK_SECONDS)
     yield _log(api)
 
 
@@ -79,21 +80,6 @@ def _setting(api: OktaApi, path: str) -> Check:
         "Okta's API does not tell whether recovery PINs are on (the scope is okta.orgs.read; Okta may have closed it)",
         "check by hand: Security > General > Okta Device Access",
     )
-
-
-def _clock(api: OktaApi, reply: Reply) -> Check:
-    if not reply.header("date"):
-        return Check("okta.clock", CheckResult.UNKNOWN, "Okta's answer names no time")
-    off = api.now() - date_of(reply)
-    if abs(off) > _CLOCK:
-        minutes = round(abs(off).total_seconds() / 60)
-        return Check(
-            "okta.clock",
-            CheckResult.FAIL,
-            f"this machine's clock is {minutes} minutes {'ahead of' if off > timedelta() else 'behind'} Okta's",
-            "set it by NTP: signatures and proofs go by it",
-        )
-    return Check("okta.clock", CheckResult.PASS, "this machine's clock agrees with Okta's")
 
 
 def _log(api: OktaApi) -> Check:

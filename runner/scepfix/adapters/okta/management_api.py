@@ -43,6 +43,8 @@ _HEX = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 _SETTING_BY_HAND = (
     "Okta's API does not tell whether recovery PINs are on here: check by hand: Security > General > Okta Device Access"
 )
+#: Okta's path has another meaning for these than a person's name: a folder of it, and whoever asks.
+_NO_NAMES = frozenset({".", "..", "me"})
 #: What holds for the whole org is not asked again for each device of a plan.
 _REMEMBERED = timedelta(seconds=60)
 #: A device that had more records than that is no device.
@@ -106,7 +108,8 @@ class OktaManagementApi:
 
     def _records(self, identity: Identity) -> _Records:
         """A search only says where to look, it lags behind: what counts is each record as it is read by its id."""
-        snapshot = self._remember("snapshot", self._snapshot)[1]
+        snapshot, wrong = self._remember("snapshot", self._snapshot)[1]
+        self._notes += wrong
         ids = dict.fromkeys([*self._search(identity), *snapshot.ids_of(identity)][:_MOST_RECORDS])
         gone: list[str] = []
         living: list[tuple[datetime, Any]] = []
@@ -133,12 +136,12 @@ class OktaManagementApi:
                 return [_checked(record["id"]) for record in found]
         return []
 
-    def _snapshot(self) -> Snapshot:
+    def _snapshot(self) -> tuple[Snapshot, tuple[str, ...]]:
+        """Return the snapshot, and a note where it does not count: each device's notes have it, read anew or not."""
         try:
-            return load_snapshot(self._settings, self._api.org)
+            return load_snapshot(self._settings, self._api.org), ()
         except InputError as error:
-            self._notes.append(f"The snapshot does not count: {error.message}.")
-            return Snapshot(self._api.org)
+            return Snapshot(self._api.org), (f"The snapshot does not count: {error.message}.",)
 
     def _of_records(self, identity: Identity, records: _Records) -> Iterator[Evidence]:
         record = records.living
@@ -261,22 +264,30 @@ class OktaManagementApi:
     def _user(self, person: str) -> Mapping[str, Any] | None:
         """Return ``id`` ("" where it cannot be read) and ``login`` of a person, None where Okta knows nobody so named.
 
-        A short name counts where Okta takes it for one person.
+        The name must be the login, the email or the id of whom Okta returns: Okta itself also takes the beginning of a
+        login, which may be another person's.
         """
         if person not in self._users:
-            status, found = self._api.get(f"/api/v1/users/{quote(person, safe='')}", accept=(403, 404))
-            if status == 200:
-                self._users[person] = {"id": str(found["id"]), "login": str(found["profile"]["login"])}
-            elif status == 403:
-                self._users[person] = {"id": "", "login": person}
-            else:
-                self._users[person] = None
+            self._users[person] = self._read_user(person)
         user = self._users[person]
         if user is None:
             self._notes.append(f"Okta knows nobody named {visible(person)}: check the name.")
         elif not user["id"]:
             self._notes.append("People cannot be read: grant okta.users.read. Names are taken as they were given.")
         return user
+
+    def _read_user(self, person: str) -> Mapping[str, Any] | None:
+        if person.casefold() in _NO_NAMES:
+            return None
+        status, found = self._api.get(f"/api/v1/users/{quote(person, safe='')}", accept=(403, 404))
+        if status == 403:
+            return {"id": "", "login": person}
+        if status != 200:
+            return None
+        names = (found["id"], found["profile"]["login"], found["profile"].get("email"))
+        if person.casefold() not in {str(name).casefold() for name in names if name}:
+            return None
+        return {"id": str(found["id"]), "login": str(found["profile"]["login"])}
 
     def _moments(self, kind: str, record: Any, user: Mapping[str, Any], since: datetime) -> list[datetime]:
         """Return when that happened, with success, for that person on that record, since then."""
@@ -316,6 +327,11 @@ class OktaManagementApi:
     def _of_permission(self, admin: str) -> Iterator[Evidence]:
         user = self._user(admin) if admin else None
         if user is None:
+            return
+        if not user["id"] and "@" not in admin:
+            self._notes.append(
+                f"Which admin {visible(admin)} is cannot be told: grant okta.users.read, or give the whole login."
+            )
             return
         found = may_generate(
             self._api,

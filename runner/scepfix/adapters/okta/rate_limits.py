@@ -10,8 +10,8 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
+from scepfix.adapters.service_clock import offset_seconds
 from scepfix.adapters.web_service import Reply
 
 #: A bucket fills up every minute; a time further off is a clock that goes wrong.
@@ -59,16 +59,9 @@ def _until_reset(reply: Reply) -> float:
     reset = _number(reply, "x-rate-limit-reset")
     if reset is None:
         return 0.0
-    return min(max(reset - date_of(reply).timestamp(), 0.0) + 1.0, _LONGEST_SECONDS)
-
-
-def date_of(reply: Reply) -> datetime:
-    """Return the server's time in an answer, ours where it names none."""
-    try:
-        at = parsedate_to_datetime(reply.header("date"))
-    except ValueError:
-        return datetime.now(UTC)
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    now = datetime.now(UTC)
+    theirs = now.timestamp() - (offset_seconds(reply, now) or 0.0)
+    return min(max(reset - theirs, 0.0) + 1.0, _LONGEST_SECONDS)
 
 
 def _number(reply: Reply, name: str) -> int | None:
