@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pytest
@@ -73,6 +74,7 @@ def test_an_event_is_taken() -> None:
         assert there.post() == 200
 
     assert there.taken == [WebhookEvent("mdm.Connect", "A-1", status="Idle")]
+    assert there.taken[0].created_at == datetime(2026, 11, 24, 9, tzinfo=UTC)
 
 
 def test_what_is_no_event_is_refused() -> None:
@@ -80,6 +82,9 @@ def test_what_is_no_event_is_refused() -> None:
         assert [
             there.post(b"{}"),
             there.post(b"\xff"),
+            there.post(IDLE.replace(b"created_at", b"created")),
+            there.post(IDLE.replace(b"2026", b"MMXXVI")),
+            there.post(IDLE.replace(b'"topic"', b'"event_id": "\\u001b", "topic"')),
             there.post(X_Hmac_Signature="bm8="),
             there.post(X_Hmac_Signature=""),
             there.post(X_Hmac_Signature="Ä".encode().decode("latin-1")),
@@ -88,7 +93,7 @@ def test_what_is_no_event_is_refused() -> None:
             there.post(path=there.url.replace("/webhook", "/elsewhere")),
             there.post(Content_Type="text/plain"),
             there.post(b"x" * (8 * 1024 * 1024 + 1)),
-        ] == [400, 400, 401, 401, 401, 405, 405, 404, 415, 413]
+        ] == [400, 400, 400, 400, 400, 401, 401, 401, 405, 405, 404, 415, 413]
         assert there.post() == 200
     assert len(there.taken) == 1
 

@@ -6,16 +6,19 @@ import os
 import plistlib
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import urllib3
 import yaml
 from tests.contract.apple_mdm_device import (
     AppleMdmDevice,
@@ -91,7 +94,6 @@ class Site:
     journal: Journal
     face: NanoMdmFace | None = None
     service: Service | None = None
-    opened: list[NanoMdm] = field(default_factory=list)
 
     def mdm(self, *, read_only: bool = False) -> NanoMdm:
         return NanoMdm(self.settings, read_only, sleep=self.clock.sleep, now=self.clock.now)
@@ -590,6 +592,100 @@ def test_who_may_only_read_sends_nothing_and_writes_nothing(tmp_path: Path) -> N
         other = replace(site.settings, options={**site.settings.options, "journal": "none/at-all.sqlite"})
         assert NanoMdm(other, True).devices([serial]) == {}
         assert not (tmp_path / "none").exists()
+
+
+@needs_contract
+def test_without_a_webhook_key_the_doctor_says_who_can_post_events(tmp_path: Path) -> None:
+    with site_of(tmp_path, "small") as site:
+        unsigned = {key: ref for key, ref in site.settings.secrets.items() if key != "webhook_key"}
+        mdm = NanoMdm(replace(site.settings, secrets=unsigned), True, sleep=site.clock.sleep, now=site.clock.now)
+
+        found = {one.id: one for one in mdm.checks()}["mdm.webhook"]
+
+        assert found.result is CheckResult.UNKNOWN
+        assert "any user of this computer" in found.message
+        assert "-webhook-hmac-key" in found.hint
+        # That nothing comes at all is worse.
+        site.clock.sleep(3 * 86400)
+        assert {one.id: one for one in mdm.checks()}["mdm.webhook"].result is CheckResult.FAIL
+
+
+@needs_contract
+@pytest.mark.parametrize("lost", ["journal", "serial number"])
+def test_a_mac_that_is_offline_is_sent_one_install_however_often_it_is_put_back(tmp_path: Path, lost: str) -> None:
+    """The engine puts back a device that no record shows at each of its looks."""
+    with site_of(tmp_path, "small") as site:
+        assert site.face is not None
+        site.mdm().exclude(site.ids)
+        settings = site.settings
+        if lost == "journal":
+            settings = replace(settings, options={**settings.options, "journal": "new.sqlite"})
+        else:
+            with sqlite3.connect(tmp_path / "journal.sqlite") as connection:
+                connection.execute("UPDATE device SET serial_number = ''")
+            connection.close()
+        serial = site.devices[0].mac.facts.serial_number
+        for _ in range(6):
+            mdm = NanoMdm(settings, False, sleep=site.clock.sleep, now=site.clock.now)
+            assert mdm.devices([serial]) == {}
+            mdm.put_back(site.ids)
+            site.clock.sleep(120)
+
+        site.poll()
+
+        assert site.asked_of_devices().count("InstallProfile") == 1
+        assert site.devices[0].mac.profile_installed_at() is not None
+        if lost == "serial number":
+            mdm.put_back(site.ids)
+            site.poll()
+            assert site.asked_of_devices().count("InstallProfile") == 1
+
+
+@needs_contract
+def test_an_event_that_is_posted_anew_is_answered_200_and_tells_nothing(tmp_path: Path) -> None:
+    """As somebody would who saw a signed event go by."""
+    with site_of(tmp_path, "small") as site, recorded(site) as posts:
+        mdm = site.mdm()
+        site.clock.sleep(600)
+        mdm.certificates(site.ids)
+        site.poll()
+        site.devices[0].check_out()
+        site.devices[0].enrol()
+        mdm.exclude(site.ids)
+        site.until(lambda record: record.profile_installed is False)
+        mdm.put_back(site.ids)
+        site.until(lambda record: record.profile_installed is True)
+        site.clock.sleep(600)
+        mdm.certificates(site.ids)
+        site.poll()
+        before = (site.record(), mdm.certificates(site.ids))
+
+        assert len(posts) > 8
+        assert [posted_anew(*one) for one in posts] == [200] * len(posts)
+
+        assert (site.record(), mdm.certificates(site.ids)) == before
+
+
+@contextmanager
+def recorded(site: Site) -> Iterator[list[tuple[str, bytes, dict[str, str]]]]:
+    """Yield what the small NanoMDM posts to the webhook from here on."""
+    assert site.face is not None
+    posts: list[tuple[str, bytes, dict[str, str]]] = []
+
+    class Recording(urllib3.PoolManager):
+        def request(self, method: str, url: str, **more: Any) -> urllib3.BaseHTTPResponse:  # type: ignore[override]
+            posts.append((url, more["body"], more["headers"]))
+            return super().request(method, url, **more)
+
+    with Recording(retries=False, timeout=urllib3.Timeout(10)) as pool:
+        before, site.face._pool = site.face._pool, pool
+        yield posts
+        site.face._pool = before
+
+
+def posted_anew(url: str, body: bytes, headers: dict[str, str]) -> int:
+    with urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(10)) as pool:
+        return pool.request("POST", url, body=body, headers=headers).status
 
 
 @needs_contract

@@ -16,15 +16,18 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from scepfix.domain.errors import InputError
+from scepfix.domain.moment import parse_rfc3339
 from scepfix.parsers.plist_bytes import read_plist
 
 #: What NanoMDM makes of a UDID or EnrollmentID goes into paths, where a comma and a colon have a meaning of their own.
 ENROLLMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", re.ASCII)
 _COMMAND = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
+_EVENT = re.compile(r"[\x21-\x7e]{0,128}", re.ASCII)
 _WORD = re.compile(r"[A-Za-z ]{1,40}", re.ASCII)
 _NAME_CHARACTERS = 200
 
@@ -37,6 +40,9 @@ class WebhookEvent:
     ``command`` are those of an answer (``Acknowledged``, ``Error``, ``NotNow``, ``Idle``, …). ``profiles`` are the
     identifiers of a ProfileList, ``certificates`` the DERs of a CertificateList, None where it is no such answer.
     ``serial_number``, ``hardware_uuid``, ``name`` and ``push_topic`` are "" where the message does not say them.
+
+    ``created_at``, by NanoMDM's clock, and ``event_id`` ("" where it has none) say which event it is, not what it
+    tells: two that tell the same are equal. None: as of its coming.
     """
 
     topic: str
@@ -49,6 +55,8 @@ class WebhookEvent:
     push_topic: str = ""
     profiles: tuple[str, ...] | None = None
     certificates: tuple[bytes, ...] | None = field(default=None, repr=False)
+    created_at: datetime | None = field(default=None, compare=False)
+    event_id: str = field(default="", compare=False)
 
 
 def read_webhook_event(body: bytes) -> WebhookEvent:
@@ -62,9 +70,18 @@ def read_webhook_event(body: bytes) -> WebhookEvent:
     topic = document["topic"]
     if not re.fullmatch(r"[A-Za-z.]{1,64}", topic, re.ASCII):
         raise _no_event("its topic is no word")
+    created_at, event_id = parse_rfc3339(document.get("created_at")), document.get("event_id", "")
+    if created_at is None:
+        raise _no_event("it does not say when it was created")
+    if not isinstance(event_id, str) or not _EVENT.fullmatch(event_id):
+        raise _no_event("its event_id is no identifier")
     said = document.get("acknowledge_event" if topic == "mdm.Connect" else "checkin_event")
     if not isinstance(said, dict):
         raise _no_event("what its topic promises is not in it")
+    return replace(_told(topic, said), created_at=created_at, event_id=event_id)
+
+
+def _told(topic: str, said: Mapping[str, Any]) -> WebhookEvent:
     device = _device(said)
     status = said.get("status", "")
     if not device:

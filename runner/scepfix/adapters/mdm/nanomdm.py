@@ -140,18 +140,23 @@ class NanoMdm:
     def put_back(self, mdm_ids: Sequence[str]) -> None:
         """Send InstallProfile to those devices, in one call for a hundred.
 
-        NanoMDM cannot withdraw a removal that waits in a queue; the install waits behind it. Raise MdmError, or
-        UsageError where the profile's file cannot be sent.
+        NanoMDM cannot withdraw a removal that waits in a queue; the install waits behind it. A device that was sent one
+        after every removal gets no second: it would enrol once more. Raise MdmError, or UsageError where the profile's
+        file cannot be sent.
         """
         self._may_change()
+        sent = self._journal.not_to_install(set(mdm_ids))
+        wanted = [one for one in mdm_ids if one not in sent]
+        if not wanted:
+            return
         data, found = self._file()
         why_not = self._why_not_sendable(found)
         if why_not:
             raise self._service.wrong("refused", why_not, "check mdm.profile_file and mdm.challenge in the settings")
         if found.wants_challenge:
             data = with_challenge(data, secret(self._settings, "challenge"), visible(str(self._profile_path())))
-        self._wait_for_next_second(mdm_ids)
-        self._change(Change.INSTALL, {"RequestType": Change.INSTALL.value, "Payload": data}, mdm_ids)
+        self._wait_for_next_second(wanted)
+        self._change(Change.INSTALL, {"RequestType": Change.INSTALL.value, "Payload": data}, wanted)
 
     def nudge(self, mdm_ids: Sequence[str]) -> None:
         """Push those devices, so that they check in now. Raise MdmError where a push was not taken."""
@@ -210,11 +215,15 @@ class NanoMdm:
             return Check(check, CheckResult.FAIL, "the webhook never told anything", hint)
         unnamed = sum(not one.serial_number for one in known)
         seen = rfc3339(known[0].last_seen_at)
+        if self._now() - known[0].last_seen_at > _DAY:
+            return Check(check, CheckResult.FAIL, f"the webhook told nothing since {seen}", hint)
+        if "webhook_key" not in self._settings.secrets:
+            message = "events are not signed: any user of this computer could post one, such as that a device left"
+            hint = "set mdm.webhook_key, and start nanomdm with -webhook-hmac-key"
+            return Check(check, CheckResult.UNKNOWN, message, hint)
         if unnamed:
             message = f"{unnamed} of {len(known)} devices did not tell their serial number yet; last event at {seen}"
             return Check(check, CheckResult.UNKNOWN, message, "scepfix serve asks them; they answer when they check in")
-        if self._now() - known[0].last_seen_at > _DAY:
-            return Check(check, CheckResult.FAIL, f"the webhook told nothing since {seen}", hint)
         return Check(check, CheckResult.PASS, f"{len(known)} devices are known; last event at {seen}")
 
     def _check_push(self, check: str) -> Check:

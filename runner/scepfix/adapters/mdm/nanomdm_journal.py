@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,13 @@ from scepfix.parsers.x509 import read_certificate
 
 _VERSION = 1
 _BUSY_SECONDS = 30.0
+
+#: NanoMDM posts an event once and at once, though not always in order: one that is behind by more is posted anew.
+_LATE = timedelta(minutes=5)
+#: What a clock says that was never set; from times before it nothing can be taken away.
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+#: Events that tell whether a device is managed.
+_CHECK_INS = frozenset({"mdm.Authenticate", "mdm.TokenUpdate", "mdm.CheckOut"})
 
 #: Commands that only ask; the newest of each is kept for a device.
 IDENTITY, PROFILES, CERTIFICATES = "DeviceInformation", "ProfileList", "CertificateList"
@@ -56,6 +63,14 @@ CREATE TABLE listed (
 );
 CREATE TABLE certificate_list (
     device TEXT PRIMARY KEY, taken_at TEXT NOT NULL, issued_at TEXT, document TEXT NOT NULL
+);
+"""
+# What NanoMDM's clock said of the newest event and the newest check-in of a device, and the events of its last minutes.
+# A journal from before these tables is read as it is.
+_SCHEMA_OF_EVENTS = """
+CREATE TABLE IF NOT EXISTS heard (device TEXT PRIMARY KEY, newest TEXT NOT NULL, checked_in TEXT);
+CREATE TABLE IF NOT EXISTS event (
+    device TEXT NOT NULL, created_at TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (device, created_at, name)
 );
 """
 
@@ -111,9 +126,17 @@ class Journal:
                     for statement in _SCHEMA.split(";"):
                         run(statement)
                     run(f"PRAGMA user_version = {_VERSION}")
+                if version in (0, _VERSION):
+                    for statement in _SCHEMA_OF_EVENTS.split(";"):
+                        run(statement)
         except (OSError, sqlite3.Error) as error:
+            self.close()
             raise self._unusable(str(error)) from error
+        except ScepfixError:
+            self.close()
+            raise
         if version not in (0, _VERSION):
+            self.close()
             raise self._unusable(f"it has version {version}, and this scepfix reads {_VERSION}")
 
     def close(self) -> None:
@@ -172,13 +195,22 @@ class Journal:
     # --- what the webhook tells ---------------------------------------------------------------------------------------
 
     def take(self, event: WebhookEvent) -> None:
-        """Write down what an event tells; once this comes back it is on the disk. Raise JournalError."""
+        """Write down what an event tells; once this comes back it is on the disk. Raise JournalError.
+
+        One that was taken before, or is older than those of its device by more than five minutes, tells nothing:
+        somebody posts it anew.
+        """
         if not event.device:
             return
         now = self._now()
+        created_at = event.created_at or now
         with self._change() as run:
+            if not _is_new(run, event, created_at, now):
+                return
             number = _tick(run)
             _seen(run, event, number, now)
+            if event.topic in _CHECK_INS:
+                _check_in(run, event, created_at, now)
             if event.topic == "mdm.Authenticate":
                 # Enrolling empties NanoMDM's queue of the device, and took every managed profile with it.
                 run(
@@ -192,30 +224,30 @@ class Journal:
     def _answer(self, run: Any, event: WebhookEvent, number: int, now: datetime) -> None:
         state = {"Acknowledged": State.ACKNOWLEDGED, "NotNow": State.NOT_NOW}.get(event.status, State.ERROR)
         _settle(run, event.device, event.command, state, number, now)
+        # Only the first answer to a question of ours: any other list may be older than what is known.
         asked = run(
-            "SELECT kind, number, asked_at FROM question WHERE device = ? AND command = ?",
+            "SELECT kind, number, asked_at FROM question WHERE device = ? AND command = ? AND answered_at IS NULL",
             (event.device, event.command),
         ).fetchone()
-        if asked is not None and event.status != "NotNow":
-            run(
-                "UPDATE question SET answered_at = ? WHERE device = ? AND command = ?",
-                (_text(now), event.device, event.command),
-            )
-        if event.profiles is not None:
+        if asked is None or event.status == "NotNow":
+            return
+        run(
+            "UPDATE question SET answered_at = ? WHERE device = ? AND command = ?",
+            (_text(now), event.device, event.command),
+        )
+        if asked["kind"] == PROFILES and event.profiles is not None:
             installed = self._profile in event.profiles
             run(
                 "INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)",
                 (event.device, self._profile, number, installed),
             )
-            if asked is not None:
-                self._settle_by_list(run, event.device, asked[1], installed, number, now)
-        if event.certificates is not None:
-            # As of the asking: the answer is no older than that. What others asked for is as of its coming.
-            taken_at = asked[2] if asked is not None else _text(now)
+            self._settle_by_list(run, event.device, asked["number"], installed, number, now)
+        if asked["kind"] == CERTIFICATES and event.certificates is not None:
+            # As of the asking: the answer is no older than that.
             document = json.dumps([base64.b64encode(der).decode("ascii") for der in event.certificates])
             run(
                 "INSERT OR REPLACE INTO certificate_list VALUES (?, ?, ?, ?)",
-                (event.device, taken_at, _issued_at(event.certificates), document),
+                (event.device, asked["asked_at"], _issued_at(event.certificates), document),
             )
 
     def _settle_by_list(self, run: Any, device: str, asked: int, installed: bool, number: int, now: datetime) -> None:
@@ -255,6 +287,22 @@ class Journal:
                 found[one] = (_moment(row["taken_at"]), ders)
         return found
 
+    def not_to_install(self, ids: Collection[str]) -> set[str]:
+        """Return those whose newest command is an install that NanoMDM took, and that waits or brought the profile.
+
+        Another would enrol them once more. They may be in the journal by that command only. Raise JournalError.
+        """
+        commands, lists = self._commands(ids), self._lists()
+        enrolled = {row["id"]: int(row["enrolled"]) for row in self._rows("SELECT id, enrolled FROM device")}
+        found = set()
+        for one, sent in commands.items():
+            last, how = sent[-1], standing(sent, lists.get(one), enrolled.get(one, 0))
+            waits = last.alive and last.state is not State.ASKED
+            brought = last.done and how.installed is True and not how.perhaps_excluded
+            if last.change is Change.INSTALL and (waits or brought):
+                found.add(one)
+        return found
+
     def last_change(self, ids: Collection[str]) -> datetime | None:
         """Return when the newest command that moves the profile was sent to any of them. Raise JournalError."""
         rows = self._rows("SELECT device, sent_at FROM sent")
@@ -278,16 +326,7 @@ class Journal:
         return str(rows[0]["push_topic"]) if rows else ""
 
     def _known(self, rows: Sequence[sqlite3.Row]) -> tuple[KnownDevice, ...]:
-        ids = {row["id"] for row in rows}
-        commands: dict[str, list[Sent]] = {}
-        query = "SELECT * FROM sent WHERE profile = ? ORDER BY number"
-        for row in self._rows(query, (self._profile,)):
-            if row["device"] in ids:
-                commands.setdefault(row["device"], []).append(_sent(row))
-        lists = {
-            row["device"]: Listed(row["number"], bool(row["installed"]))
-            for row in self._rows("SELECT * FROM listed WHERE profile = ?", (self._profile,))
-        }
+        commands, lists = self._commands({row["id"] for row in rows}), self._lists()
         questions: dict[str, dict[str, Question]] = {}
         for row in self._rows("SELECT * FROM question"):
             answered = _moment(row["answered_at"]) if row["answered_at"] else None
@@ -305,6 +344,17 @@ class Journal:
             )
             for row in rows
         )
+
+    def _commands(self, ids: Collection[str]) -> dict[str, list[Sent]]:
+        found: dict[str, list[Sent]] = {}
+        for row in self._rows("SELECT * FROM sent WHERE profile = ? ORDER BY number", (self._profile,)):
+            if row["device"] in ids:
+                found.setdefault(row["device"], []).append(_sent(row))
+        return found
+
+    def _lists(self) -> dict[str, Listed]:
+        rows = self._rows("SELECT * FROM listed WHERE profile = ?", (self._profile,))
+        return {row["device"]: Listed(row["number"], bool(row["installed"])) for row in rows}
 
     # --- SQLite -------------------------------------------------------------------------------------------------------
 
@@ -366,6 +416,35 @@ def _tick(run: Any) -> int:
     return int(number)
 
 
+def _is_new(run: Any, event: WebhookEvent, created_at: datetime, now: datetime) -> bool:
+    """Was this event not taken before? Note it down."""
+    row = run("SELECT newest FROM heard WHERE device = ?", (event.device,)).fetchone()
+    known = _moment(row["newest"]) if row else _FIRST
+    # A clock that once was ahead must not make all that follows old.
+    if min(known, now) - created_at > _LATE:
+        return False
+    name = f"{event.topic} {event.event_id} {event.command}"
+    if not run("INSERT OR IGNORE INTO event VALUES (?, ?, ?)", (event.device, _text(created_at), name)).rowcount:
+        return False
+    newest = max(known, created_at)
+    run(
+        "INSERT INTO heard VALUES (?, ?, NULL) ON CONFLICT (device) DO UPDATE SET newest = excluded.newest",
+        (event.device, _text(newest)),
+    )
+    run("DELETE FROM event WHERE device = ? AND created_at < ?", (event.device, _text(min(newest, now) - _LATE)))
+    return True
+
+
+def _check_in(run: Any, event: WebhookEvent, created_at: datetime, now: datetime) -> None:
+    """Whether the device is managed is told by the check-in that was created last, in whatever order they come."""
+    known = run("SELECT checked_in FROM heard WHERE device = ?", (event.device,)).fetchone()["checked_in"]
+    # Of a clock that was ahead by more than a little, as in _is_new.
+    if known and created_at < _moment(known) <= now + _LATE:
+        return
+    run("UPDATE heard SET checked_in = ? WHERE device = ?", (_text(created_at), event.device))
+    run("UPDATE device SET managed = ? WHERE id = ?", (event.topic != "mdm.CheckOut", event.device))
+
+
 def _seen(run: Any, event: WebhookEvent, number: int, now: datetime) -> None:
     enrols = event.topic == "mdm.Authenticate"
     run(
@@ -373,10 +452,6 @@ def _seen(run: Any, event: WebhookEvent, number: int, now: datetime) -> None:
         (event.device, _text(now)),
     )
     run("UPDATE device SET last_seen_at = ? WHERE id = ?", (_text(now), event.device))
-    if event.topic == "mdm.CheckOut":
-        run("UPDATE device SET managed = 0 WHERE id = ?", (event.device,))
-    elif enrols or event.topic == "mdm.TokenUpdate":
-        run("UPDATE device SET managed = 1 WHERE id = ?", (event.device,))
     if enrols:
         run("UPDATE device SET enrolled = ? WHERE id = ?", (number, event.device))
     for column in ("serial_number", "hardware_uuid", "name", "push_topic"):
