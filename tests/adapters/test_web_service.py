@@ -532,6 +532,28 @@ def test_a_page_on_another_host_is_not_asked_for(address: str) -> None:
     assert service.asked == []
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/things/../users",
+        "/things/..",
+        "/./things",
+        "/things/%2E%2e/users",
+        "/things/.%2E?a=b",
+        "{url}/a/../b",
+        "/..#x",
+    ],
+)
+def test_a_path_that_would_be_folded_is_not_asked_for(path: str) -> None:
+    with service_of() as service:
+        web = client(service.url, Renewed(SECRET))
+        error = failing(lambda: web.ask("DELETE", path.format(url=service.url)))
+        web.ask("GET", "/a..b/.c/...?next=../x")
+
+    assert error.code == "mdm-answer"
+    assert [asked.path for asked in service.asked] == ["/a..b/.c/..."]
+
+
 def test_the_cookie_of_a_cluster_is_kept() -> None:
     headers = (("Set-Cookie", "node=a7; Path=/; HttpOnly"), ("Set-Cookie", "other=1"), ("Set-Cookie", "bad=\u00e9"))
 

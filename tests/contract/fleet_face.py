@@ -37,7 +37,7 @@ _DOCUMENTED: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     r"GET /scripts/results/[^/]+": ((), ()),
     r"GET /labels/summary": ((), ()),
     r"GET /labels/\d+": ((), ()),
-    r"PATCH /labels/\d+": ((), ("host_ids",)),
+    r"(POST|DELETE) /hosts/\d+/labels": ((), ("labels",)),
     r"GET /configuration_profiles": (("team_id", "page", "per_page"), ()),
     r"GET /configuration_profiles/[^/]+": (("alt",), ()),
     r"GET /commands": (
@@ -79,8 +79,10 @@ class FleetFace:
     page: int = 100
     #: Newer versions name the profile of a command (fleetdm/fleet PR#42126).
     names_commands: bool = True
-    #: Versions before 4.69 know no ``host_ids`` and pass over it.
-    takes_host_ids: bool = True
+    #: A Fleet that says yes and changes no label.
+    takes_labels: bool = True
+    #: Older versions (before fleetdm/fleet PR#18283) have no labels of one host.
+    has_labels_of_host: bool = True
     #: So many times a read replica shows a label as it was.
     lags: int = 0
     manual: bool = True
@@ -111,7 +113,7 @@ class FleetFace:
             (r"GET /scripts/results/([^/]+)", self._output),
             (r"GET /labels/summary", self._summary),
             (rf"GET /labels/{LABEL}", self._label),
-            (rf"PATCH /labels/{LABEL}", self._modify),
+            (r"(POST|DELETE) /hosts/(\d+)/labels", self._change),
             (r"GET /configuration_profiles", self._profiles),
             (rf"GET /configuration_profiles/{PROFILE}", self._profile),
             (r"GET /commands", self._commands),
@@ -243,17 +245,19 @@ class FleetFace:
         # omitempty: an empty list is not there at all.
         return 200, {"label": {**label, "count": len(now), **({"host_ids": now} if now else {})}}
 
-    def _modify(self, *, asked: Asked) -> Said | Answer:
-        if not self.manual:
-            return _no(422, "cannot provide a list of hosts for a dynamic label")
-        before, wanted = self._inside(), asked.document()["host_ids"]
-        self._shown = before
-        if self.takes_host_ids:
-            macs = self._hosts()
-            gone, new = sorted(set(before) - set(wanted)), sorted(set(wanted) - set(before))
-            self.world.mdm.put_back([macs[one].facts.mdm_id for one in gone], self.now())
-            self.world.mdm.exclude([macs[one].facts.mdm_id for one in new if one in macs], self.now())
-        return self._label()
+    def _change(self, method: str, number: str, *, asked: Asked) -> Said | Answer:
+        mac = self._hosts().get(int(number))
+        if mac is None or not self.has_labels_of_host:
+            return _no(404, "Host was not found")
+        if not self.manual or asked.document()["labels"] != [LABEL_NAME]:
+            return _no(400, "couldn't add labels: these are dynamic, or unknown")
+        inside = self._inside()
+        self._shown = inside
+        # Adding or removing twice is a success (fleetdm/fleet#16767).
+        if self.takes_labels and (method == "POST") != (int(number) in inside):
+            change = self.world.mdm.exclude if method == "POST" else self.world.mdm.put_back
+            change([mac.facts.mdm_id], self.now())
+        return 200, {}
 
     # --- profiles and commands ------------------------------------------------------------------------------------
 

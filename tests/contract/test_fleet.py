@@ -32,6 +32,7 @@ from tests.contract.server import Asked, Said, Service, changes, serve
 from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.mdm.fleet import Fleet
 from scepfix.domain.check import CheckResult
+from scepfix.domain.device import Identity
 from scepfix.domain.errors import ScepfixError, UsageError
 from scepfix.domain.mdm import MdmDevice
 from scepfix.parsers.fleet_host import identifier_of_command
@@ -116,7 +117,8 @@ def setup(make: Callable[..., Setup]) -> Iterator[Setup]:
         ("GET", "/api/v1/fleet/hosts/1/nothing", (), b""),
         ("GET", "/api/v2/fleet/me", (), b""),
         ("GET", "/api/v1/fleet/commands", (("host", "x"),), b""),
-        ("PATCH", "/api/v1/fleet/labels/1", (), b'{"members": []}'),
+        ("PATCH", "/api/v1/fleet/labels/1", (), b'{"host_ids": []}'),
+        ("DELETE", "/api/v1/fleet/hosts/1/labels", (), b"{}"),
         ("POST", "/api/v1/fleet/hosts/1/configuration_profiles/x/resend", (), b""),
     ],
 )
@@ -322,24 +324,124 @@ def test_label_changes_are_idempotent_and_keep_the_others(setup: Setup) -> None:
     mdm.exclude([two])
     mdm.exclude([one, two])
     assert {member.identity.mdm_id for member in mdm.members()} == {one, two}
-    assert len(changes(setup.service)) == 2
     mdm.put_back([one])
     assert [member.identity.mdm_id for member in mdm.members()] == [two]
     mdm.put_back([one, two])
     mdm.put_back([one, two])
     assert mdm.members() == ()
-    assert len(changes(setup.service)) == 4
+    assert [each["verb"] for each in setup.world.effects()] == ["exclude", "exclude", "put-back", "put-back"]
+
+
+def labels_asked(method: str, *ids: str) -> Callable[[Asked], bool]:
+    paths = {f"/api/v1/fleet/hosts/{one}/labels" for one in ids}
+    return lambda asked: asked.method == method and asked.path in paths
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("verb", ["exclude", "put_back"])
+def test_somebody_elses_change_is_never_lost(make: Callable[..., Setup], status: int, verb: str) -> None:
+    setup = make("mac-001", "mac-002", "mac-003", "mac-004")
+    mdm, (one, two, three, _) = setup.open(), setup.ids("mac-001", "mac-002", "mac-003", "mac-004")
+    mdm.exclude([two] if verb == "exclude" else [one, two])
+    others = [setup.world.macs[name].facts.mdm_id for name in ("mac-002", "mac-003")]
+    setup.service.inject(Said(status, {}, headers=(("Retry-After", "7"),)), matches=lambda asked: asked.method != "GET")
+
+    def meanwhile(seconds: float) -> None:
+        setup.slept.append(seconds)
+        setup.world.mdm.put_back(others[:1], NOW)
+        setup.world.mdm.exclude(others[1:], NOW)
+
+    busy = Fleet(setup.settings, False, sleep=meanwhile, now=lambda: NOW)
+    (busy.exclude if verb == "exclude" else busy.put_back)([one])
+
+    assert setup.slept == [7.0]
+    inside = {member.identity.mdm_id for member in mdm.members()}
+    assert inside == ({one, three} if verb == "exclude" else {three})
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "mdm-refused"), (403, "mdm-privilege"), (500, "mdm-unreachable")])
+def test_one_that_cannot_be_put_back_keeps_no_other(setup: Setup, status: int, code: str) -> None:
+    mdm, (one, two) = setup.open(), setup.ids("mac-001", "mac-002")
+    mdm.exclude([one, two])
+    setup.service.inject(*[Said(status, {})] * 9, matches=labels_asked("DELETE", one))
+
+    with pytest.raises(MdmError) as raised:
+        mdm.put_back([one, two])
+
+    assert raised.value.code == code
+    assert "1 of 2 device(s) were put back, 1 not" in one_line(raised.value)
+    assert [member.identity.mdm_id for member in mdm.members()] == [one]
+
+
+def test_a_fleet_that_is_down_is_not_asked_for_each(make: Callable[..., Setup]) -> None:
+    names = [f"mac-{number:03}" for number in range(8)]
+    setup = make(*names)
+    mdm, ids = setup.open(), setup.ids(*names)
+    mdm.exclude(ids)
+    setup.service.inject(*[Said(503, {})] * 100, matches=lambda asked: asked.method == "DELETE")
+
+    with pytest.raises(MdmError, match=r"0 of 8 device\(s\) were put back, 8 not: it cannot answer now"):
+        mdm.put_back(ids)
+
+    assert len({asked.path for asked in changes(setup.service, ("DELETE",))}) == 5
+
+
+def test_members_are_had_from_the_label_alone(setup: Setup) -> None:
+    mdm, (one, two) = setup.open(), setup.ids("mac-001", "mac-002")
+    mdm.exclude([one, two])
+    setup.service.inject(*[Said(500, {})] * 99, matches=lambda asked: asked.path.endswith(f"/hosts/{one}"))
+    setup.service.inject(*[Said(403, {})] * 99, matches=lambda asked: "/configuration_profiles" in asked.path)
+    setup.service.inject(*[Said(500, {})] * 99, matches=lambda asked: "/commands" in asked.path)
+
+    unknown, known = mdm.members()
+
+    assert (unknown.identity, unknown.excluded) == (Identity(mdm_id=one), True)
+    facts = setup.world.macs["mac-002"].facts
+    assert known.identity == Identity(facts.serial_number, facts.hardware_uuid, two)
+    assert (known.name, known.excluded) == ("mac-002", True)
+    mdm.put_back([member.identity.mdm_id for member in (unknown, known)])
+    assert setup.world.mdm.members(NOW) == ()
+
+
+@pytest.mark.parametrize("said", [Said(404, {}), Said(200, {"host": {"id": "x"}}), Said(200, [])])
+def test_a_member_that_cannot_be_shown_is_one_all_the_same(setup: Setup, said: Said) -> None:
+    mdm, (one,) = setup.open(), setup.ids("mac-001")
+    mdm.exclude([one])
+    setup.service.inject(said, matches=lambda asked: asked.path.endswith(f"/hosts/{one}"))
+
+    assert [member.identity for member in mdm.members()] == [Identity(mdm_id=one)]
+
+
+def test_a_fleet_without_labels_of_a_host_changes_nothing_and_says_so(setup: Setup) -> None:
+    mdm, (one, two) = setup.open(), setup.ids("mac-001", "mac-002")
+    mdm.exclude([one])
+    setup.face.has_labels_of_host = False
+
+    with pytest.raises(MdmError, match=r"0 of 1 .* put back, 1 not: they are in the label"):
+        mdm.put_back([one])
+    with pytest.raises(MdmError, match=r"knows no host.*0 of 1 device"):
+        mdm.exclude([two])
+
+
+def test_an_id_that_is_none_is_not_said_to_be_put_back(setup: Setup) -> None:
+    with pytest.raises(MdmError, match=r"1 of 2 device"):
+        setup.open().put_back(["../1", *setup.ids("mac-001")])
+    assert not any(".." in asked.path for asked in setup.service.asked)
 
 
 def test_a_replica_that_lags_is_waited_for(setup: Setup) -> None:
-    # The reply to the change itself shows what was (fleetdm/fleet#23597), and two looks after it.
-    setup.face.lags = 3
-    setup.open().exclude(setup.ids("mac-001"))
+    # Looks after the change show what was (fleetdm/fleet#23597).
+    setup.face.lags = 2
+    mdm, ids = setup.open(), setup.ids("mac-001")
+    mdm.exclude(ids)
     assert setup.slept == [0.5, 1.0]
+    setup.face.lags = 1
+    mdm.put_back(ids)
+    assert setup.slept == [0.5, 1.0, 0.5]
 
 
 def test_a_fleet_that_is_too_old_says_so(setup: Setup) -> None:
-    setup.face.takes_host_ids = False
+    setup.face.takes_labels = False
     with pytest.raises(MdmError, match=r"did not take the change.*4\.69"):
         setup.open().exclude(setup.ids("mac-001"))
 
@@ -352,13 +454,15 @@ def test_a_dynamic_label_is_refused_before_any_change(setup: Setup) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_devices_are_one_change(make: Callable[..., Setup]) -> None:
+def test_a_hundred_devices_are_a_call_each(make: Callable[..., Setup]) -> None:
     names = [f"mac-{number:03}" for number in range(100)]
     setup = make(*names)
     mdm, ids = setup.open(), setup.ids(*names)
     mdm.exclude(ids)
     mdm.put_back(ids)
-    assert len(changes(setup.service)) == 2
+    assert len(changes(setup.service)) == 200
+    # The label's name, and looks at it: no call for a device beside the change.
+    assert len(setup.service.asked) < 206
     assert setup.world.mdm.members(NOW) == ()
 
 
@@ -410,7 +514,7 @@ def test_another_server_gives_one_line(setup: Setup) -> None:
 @pytest.mark.parametrize("headers", [(("Retry-After", "7"),), ()])
 def test_throttling_costs_time_only(setup: Setup, headers: tuple[tuple[str, str], ...]) -> None:
     setup.service.inject(*[Said(429, {}, headers=headers)] * 3)
-    setup.service.inject(Said(429, {}, headers=headers), matches=lambda asked: asked.method == "PATCH")
+    setup.service.inject(Said(429, {}, headers=headers), matches=lambda asked: asked.method == "POST")
     setup.open().exclude(setup.ids("mac-001"))
     assert [one["verb"] for one in setup.world.effects()] == ["exclude"]
     assert len(setup.slept) == 4

@@ -31,6 +31,7 @@ from tests.contract.server import Asked, Said, Service, changes, serve
 from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.mdm.intune import Intune
 from scepfix.domain.check import CheckResult
+from scepfix.domain.device import Identity
 from scepfix.domain.errors import ScepfixError, UsageError
 from scepfix.domain.inert import visible
 from scepfix.domain.mdm import ListedCertificate, MdmDevice
@@ -433,6 +434,143 @@ def test_a_member_that_intune_does_not_manage_any_more_is_put_back_too(setup: Se
     mdm.put_back([*ids, member.identity.mdm_id])
     setup.face._all = everyone  # type: ignore[method-assign]
     assert mdm.members() == ()
+
+
+def parts_of(asked: Asked) -> str:
+    return asked.body.decode() if asked.path.endswith("$batch") else asked.path
+
+
+def test_members_are_had_from_the_group_alone(setup: Setup) -> None:
+    mdm, ids = setup.open(), setup.ids("mac-001", "mac-002")
+    mdm.exclude(ids)
+    setup.face.roles = {"GroupMember.ReadWrite.All"}
+    fresh = setup.open()
+
+    members = fresh.members()
+
+    objects = {guid("object", mac.facts.mdm_id): mac.facts.name for mac in setup.world.macs.values()}
+    assert {one.identity: one.name for one in members} == {
+        Identity(mdm_id=f"directory:{object_id}"): name for object_id, name in objects.items()
+    }
+    assert all(one.excluded for one in members)
+    fresh.put_back([one.identity.mdm_id for one in members])
+    assert setup.world.mdm.members(NOW) == ()
+
+
+@pytest.mark.parametrize("broken", ["deviceConfigurations", "deviceConfigurationStates", "checkMemberGroups"])
+def test_members_are_known_whatever_the_profile_says(setup: Setup, broken: str) -> None:
+    mdm, ids = setup.open(), setup.ids("mac-001")
+    mdm.exclude(ids)
+    setup.service.inject(*[Said(500, {"error": {}})] * 99, matches=lambda asked: broken in parts_of(asked))
+
+    (member,) = mdm.members()
+
+    facts = setup.world.macs["mac-001"].facts
+    assert member.identity == Identity(facts.serial_number, facts.hardware_uuid, ids[0])
+
+
+def test_members_without_a_device_id_are_members(setup: Setup) -> None:
+    mdm, ids = setup.open(), setup.ids("mac-001", "mac-002")
+    mdm.exclude(ids)
+    kind = "#microsoft.graph.device"
+    objects = [guid("object", mac.facts.mdm_id) for mac in setup.world.macs.values()]
+    rows = [{"@odata.type": kind, "id": one, "deviceId": None, "displayName": None} for one in objects]
+    setup.service.inject(Said(200, {"value": rows}), matches=lambda asked: asked.path.endswith("/members"))
+
+    assert {one.identity.mdm_id for one in mdm.members()} == {f"directory:{one}" for one in objects}
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "mdm-refused"), (403, "mdm-privilege"), (500, "mdm-unreachable")])
+def test_one_that_cannot_be_put_back_keeps_no_other(make: Callable[..., Setup], status: int, code: str) -> None:
+    names = [f"mac-{number:03}" for number in range(45)]
+    setup = make(*names)
+    mdm, ids = setup.open(), setup.ids(*names)
+    mdm.exclude(ids)
+    objects = {guid("object", mac.facts.mdm_id): mac for mac in setup.world.macs.values()}
+    poisoned = min(objects)
+    remove = setup.face._remove
+
+    def refuse(object_id: str, **more: Any) -> Any:
+        return (status, {"error": {"code": "x"}}, {}) if object_id == poisoned else remove(object_id, **more)
+
+    setup.face._remove = refuse  # type: ignore[method-assign]
+    with pytest.raises(MdmError) as raised:
+        mdm.put_back(ids)
+
+    assert raised.value.code == code
+    assert "44 of 45 device(s) were put back, 1 not" in one_line(raised.value)
+    (left,) = setup.world.mdm.members(NOW)
+    assert left.name == objects[poisoned].facts.name
+
+
+def test_a_batch_that_cannot_be_asked_keeps_no_other(make: Callable[..., Setup]) -> None:
+    names = [f"mac-{number:03}" for number in range(45)]
+    setup = make(*names)
+    mdm, ids = setup.open(), setup.ids(*names)
+    mdm.exclude(ids)
+    setup.service.inject(Said(400, {"error": {}}), matches=lambda asked: b"DELETE" in asked.body)
+
+    with pytest.raises(MdmError, match=r"25 of 45 device\(s\) were put back, 20 not") as raised:
+        mdm.put_back(ids)
+
+    assert raised.value.code == "mdm-refused"
+    assert len(setup.world.mdm.members(NOW)) == 20
+
+
+def test_a_device_that_intune_forgot_is_not_said_to_be_put_back(setup: Setup) -> None:
+    (one, two) = setup.ids("mac-001", "mac-002")
+    setup.open().exclude([one, two])
+    everyone = setup.face._all
+    setup.face._all = lambda: {key: mac for key, mac in everyone().items() if key != one}  # type: ignore[method-assign]
+    mdm = setup.open()
+
+    with pytest.raises(MdmError) as raised:
+        mdm.put_back([one, two])
+
+    assert raised.value.code == "mdm-refused"
+    assert "scepfix rescue" in raised.value.hint
+    assert one in one_line(raised.value)
+    assert "1 of 2 device(s) were put back, 1 not" in raised.value.message
+    (member,) = mdm.members()
+    assert member.name == "mac-001"
+    # What the hint says; and of an empty group everybody is out.
+    mdm.put_back([member.identity.mdm_id])
+    mdm.put_back([one])
+    assert mdm.members() == ()
+
+
+@pytest.mark.parametrize("look", ["exclude", "members"])
+def test_who_saw_its_object_puts_back_a_device_that_intune_forgot(setup: Setup, look: str) -> None:
+    mdm, ids = setup.open(), setup.ids("mac-001", "mac-002")
+    mdm.exclude(ids)
+    if look == "members":
+        mdm = setup.open()
+        mdm.members()
+    setup.face._all = dict  # type: ignore[method-assign]
+
+    mdm.put_back(ids)
+
+    assert setup.world.mdm.members(NOW) == ()
+
+
+def test_what_can_be_is_put_back_while_intune_tells_nothing(setup: Setup) -> None:
+    (one, two) = setup.ids("mac-001", "mac-002")
+    setup.open().exclude([one, two])
+    setup.service.inject(*[Said(503, {"error": {}})] * 9, matches=lambda asked: b"managedDevices" in asked.body)
+    direct = f"directory:{guid('object', setup.world.macs['mac-001'].facts.mdm_id)}"
+
+    with pytest.raises(MdmError, match=r"1 of 2 device\(s\) were put back, 1 not") as raised:
+        setup.open().put_back([direct, two])
+
+    assert raised.value.code == "mdm-unreachable"
+    assert [member.name for member in setup.world.mdm.members(NOW)] == ["mac-002"]
+
+
+def test_an_id_that_is_none_is_not_said_to_be_put_back(setup: Setup) -> None:
+    mdm, ids = setup.open(), setup.ids("mac-001")
+    mdm.exclude(ids)
+    with pytest.raises(MdmError, match=r"0 of 1 device"):
+        mdm.put_back(["directory:../x"])
 
 
 def test_a_dynamic_group_takes_nobody(setup: Setup) -> None:

@@ -206,6 +206,10 @@ class WebService:
     # --- one attempt ----------------------------------------------------------------------------------------------
 
     def _address(self, path: str, query: Mapping[str, str | int]) -> str:
+        segments = re.split("[?#]", path, maxsplit=1)[0].lower().replace("%2e", ".").split("/")
+        if "." in segments or ".." in segments:
+            # It would be folded, here or there, and another thing be asked than was meant.
+            raise self.wrong("answer", "an address with a . or .. between its slashes", "is the address right?")
         if path.startswith("/"):
             return self._url + path + (f"?{urlencode(query)}" if query else "")
         try:

@@ -110,6 +110,17 @@ def read_profile(data: bytes) -> tuple[tuple[str, ...], str]:
     return tuple(dict.fromkeys(map(visible, types))), scope
 
 
+def identity_of(host: Mapping[str, Any]) -> Identity:
+    """Given a host, return its identity. Raise KeyError, TypeError or ValueError."""
+    serial, uuid = visible(str(host["hardware_serial"])).upper(), visible(str(host["uuid"])).upper()
+    return Identity(serial, uuid, str(int(host["id"])))
+
+
+def name_of(host: Mapping[str, Any]) -> str:
+    """Given a host, return the name that is shown."""
+    return visible(str(host.get("display_name") or host.get("hostname") or ""))
+
+
 def record(
     host: Mapping[str, Any],
     profile_uuid: str,
@@ -139,10 +150,8 @@ def record(
     seen = [parse_rfc3339(host.get(key)) for key in ("seen_time", "last_mdm_checked_in_at")]
     apart = _SET_APART.get(str(mdm.get("device_status"))) or _SET_APART.get(str(mdm.get("pending_action")), "")
     return MdmDevice(
-        identity=Identity(
-            visible(str(host["hardware_serial"])).upper(), visible(str(host["uuid"])).upper(), str(int(host["id"]))
-        ),
-        name=visible(str(host.get("display_name") or host.get("hostname") or "")),
+        identity=identity_of(host),
+        name=name_of(host),
         managed=str(mdm.get("enrollment_status")).startswith("On") and mdm.get("connected_to_fleet") is not False,
         last_seen_at=max((one for one in seen if one is not None), default=None),
         in_scope=_in_scope(host, team_id, labels, own, label_name),

@@ -100,6 +100,11 @@ def read_managed(found: Mapping[str, Any]) -> Managed:
     )
 
 
+def identity_of(device: Managed) -> Identity:
+    """Given a managed device, return its identity."""
+    return Identity(visible(device.serial_number), device.hardware_uuid, device.id)
+
+
 def kind_of(found: Mapping[str, Any]) -> str:
     """Given a deviceConfiguration, return its type without the name space."""
     return _text(found, _TYPE).rpartition(".")[2]
@@ -212,7 +217,7 @@ def record(
     else:
         installed = _installed(status, newest)
     return MdmDevice(
-        identity=Identity(visible(device.serial_number), device.hardware_uuid, device.id),
+        identity=identity_of(device),
         name=visible(device.name),
         managed=device.state in ("", "managed", "unhealthy", "wipeCanceled", "retireCanceled"),
         last_seen_at=device.last_sync_at,

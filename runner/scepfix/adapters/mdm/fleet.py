@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ParamSpec, TypeVar
@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.secret_values import secret
-from scepfix.adapters.web_service import WebService
+from scepfix.adapters.web_service import Reply, WebService
 from scepfix.domain.check import Check, CheckResult
+from scepfix.domain.device import Identity
 from scepfix.domain.errors import InputError, ScepfixError, UsageError
 from scepfix.domain.inert import visible
 from scepfix.domain.mdm import CertificateList, CollectedText, ManagedProfile, MdmDevice
@@ -32,7 +33,10 @@ _MOST_PAGES = 1_000
 _OPENED = 5
 #: A label is read again so often until a read replica shows the change.
 _LOOKS = 4
+#: So many hosts in a row that cannot be reached: it is Fleet that is down.
+_SILENT = 5
 _CLOCK_SECONDS = 300
+_NEWER = "Fleet 4.69 or newer is needed"
 
 _READ = "the role Observer or more"
 _WRITE = "the role Maintainer or Admin"
@@ -109,9 +113,12 @@ class Fleet:
         return dict(zip(hosts, self._records([*hosts.values()]), strict=True))
 
     def members(self) -> tuple[MdmDevice, ...]:
-        """Return the devices with the exclusion label. Raise MdmError."""
-        hosts = [self._host(str(one)) for one in sorted(self._members())]
-        return self._records([one for one in hosts if one is not None])
+        """Return the devices with the exclusion label, from the label alone. Raise MdmError where it cannot be read.
+
+        Of a device only identity, name and ``excluded`` count. Its host is looked at where that can be had; an identity
+        with nothing but an id is a device of which nobody knows now which it is: a repair may want it there.
+        """
+        return tuple(self._member(str(one)) for one in sorted(self._members()))
 
     def certificates(self, mdm_ids: Sequence[str]) -> Mapping[str, CertificateList]:
         """Given MDM ids, return the certificates that Fleet has of each computer's keychain, by id. Raise MdmError."""
@@ -141,12 +148,66 @@ class Fleet:
     # --- changing -------------------------------------------------------------------------------------------------
 
     def exclude(self, mdm_ids: Sequence[str]) -> None:
-        """Give the devices the exclusion label, in one change. Raise MdmError."""
-        self._set_members(lambda now, wanted: now | wanted, mdm_ids)
+        """Give the devices the exclusion label, one call for each; the first refusal ends it. Raise MdmError.
+
+        Fleet has one call for many devices, but that takes the whole list of the label's hosts: somebody else's change
+        would be lost.
+        """
+        self._may_change()
+        # A label that takes nobody is refused before any change.
+        self._members()
+        wanted = dict.fromkeys(mdm_ids)
+        for done, one in enumerate(wanted):
+            reply = self._ask_label("POST", one) if _NUMBER.fullmatch(one) else None
+            if reply is None or reply.status == 404:
+                what = f"it knows no host {visible(one)}: {done} of {len(wanted)} device(s) were excluded"
+                raise self._service.wrong("refused", what, f"plan again without it; {_NEWER}")
+        inside = self._after_change(lambda now: now >= _numbers(wanted))
+        if missing := _numbers(wanted) - inside:
+            message = f"the label did not take the change: {len(missing)} of {len(wanted)} device(s) are not in it"
+            raise self._service.wrong("refused", message, _NEWER)
 
     def put_back(self, mdm_ids: Sequence[str]) -> None:
-        """Take the exclusion label from the devices, in one change. Raise MdmError."""
-        self._set_members(lambda now, wanted: now - wanted, mdm_ids)
+        """Take the exclusion label from the devices, one call for each. Raise MdmError.
+
+        All that can be put back are, whatever becomes of one; then the first cause is told, and how many are left. Only
+        where so many in a row cannot be reached that Fleet is down, no more are asked.
+        """
+        self._may_change()
+        self._label()
+        wanted = dict.fromkeys(mdm_ids)
+        left, silent = set(wanted), 0
+        causes: list[ScepfixError] = []
+        for one in filter(_NUMBER.fullmatch, wanted):
+            try:
+                # A host that Fleet deleted has no label. 404 is also what an older one says: the label decides below.
+                self._ask_label("DELETE", one)
+            except MdmError as error:
+                causes.append(error)
+                silent = silent + 1 if error.code == "mdm-unreachable" else 0
+                if silent == _SILENT:
+                    break
+            else:
+                left.discard(one)
+                silent = 0
+        if len(left) < len(wanted):
+            try:
+                done = _numbers(wanted) - _numbers(left)
+                still = self._after_change(lambda now: not now & done) & done
+                left |= {one for one in wanted if _NUMBER.fullmatch(one) and int(one) in still}
+            except MdmError as error:
+                # Fleet said yes to each, and cannot show it.
+                causes.append(error)
+        if left or causes:
+            if not causes:
+                causes = [
+                    self._service.wrong(
+                        "refused", "they are in the label as before", f"take them out of the label by hand; {_NEWER}"
+                    )
+                ]
+            first = causes[0]
+            message = f"{len(wanted) - len(left)} of {len(wanted)} device(s) were put back, {len(left)} not"
+            raise self._service.wrong(first.code.removeprefix("mdm-"), f"{message}: {first.message}", first.hint)
 
     def nudge(self, mdm_ids: Sequence[str]) -> None:
         """Ask the devices for a fresh report; Fleet itself wakes a Mac for a command. Raise MdmError."""
@@ -154,32 +215,20 @@ class Fleet:
         for one in filter(_NUMBER.fullmatch, mdm_ids):
             self._service.ask("POST", f"{_API}/hosts/{one}/refetch", needs=_WRITE, repeatable=True)
 
-    def _set_members(
-        self, change: Callable[[frozenset[int], frozenset[int]], frozenset[int]], mdm_ids: Sequence[str]
-    ) -> None:
-        """Fleet takes the whole list of a label's hosts: read it, change it, write it, and see that it is there."""
-        self._may_change()
-        wanted = frozenset(int(one) for one in mdm_ids if _NUMBER.fullmatch(one))
-        label_id, _ = self._label()
-        now = self._members()
-        if change(now, wanted) == now:
-            return
-        self._service.ask(
-            "PATCH",
-            f"{_API}/labels/{label_id}",
-            document={"host_ids": sorted(change(now, wanted))},
-            needs=_WRITE,
-            accept=(),
-            repeatable=True,
-        )
+    def _ask_label(self, method: str, host_id: str) -> Reply:
+        """Give one host the exclusion label (POST) or take it (DELETE): no harm when it is repeated."""
+        _, name = self._label()
+        path, document = f"{_API}/hosts/{host_id}/labels", {"labels": [name]}
+        return self._service.ask(method, path, document=document, needs=_WRITE, accept=(404,), repeatable=True)
+
+    def _after_change(self, shown: Callable[[frozenset[int]], bool]) -> frozenset[int]:
+        """Return the label's hosts, looked at until the change is shown, or for some seconds."""
         for look in range(_LOOKS):
             now = self._members()
-            if change(now, wanted) == now:
-                return
+            if shown(now):
+                break
             self._sleep(0.5 * 2**look)
-        raise self._service.wrong(
-            "refused", "the label did not take the change", "Fleet 4.69 or newer is needed: older ones know no host_ids"
-        )
+        return now
 
     def _may_change(self) -> None:
         if self._read_only:
@@ -237,6 +286,17 @@ class Fleet:
         return "a label of the profile was deleted: Fleet gives it to no further device" if labels.broken else ""
 
     # --- hosts ----------------------------------------------------------------------------------------------------
+
+    def _member(self, host_id: str) -> MdmDevice:
+        try:
+            host = self._host(host_id)
+            if host is not None and str(host.get("id")) == host_id:
+                identity = self._read(read.identity_of, host)
+                return MdmDevice(identity=identity, name=read.name_of(host), excluded=True)
+        except MdmError:
+            # Nobody stays left out because his host cannot be shown.
+            pass
+        return MdmDevice(identity=Identity(mdm_id=host_id), managed=False, in_scope=False, excluded=True)
 
     def _host(self, which: str) -> Mapping[str, Any] | None:
         found = self._get(f"/hosts/{which}", {"exclude_software": "true"})
@@ -431,3 +491,7 @@ class Fleet:
         if abs(off) > _CLOCK_SECONDS:
             return CheckResult.FAIL, f"this computer's clock is off by {off:.0f} seconds", "set it by NTP"
         return CheckResult.PASS, "this computer's clock agrees with Fleet's", ""
+
+
+def _numbers(mdm_ids: Iterable[str]) -> frozenset[int]:
+    return frozenset(int(one) for one in mdm_ids if _NUMBER.fullmatch(one))

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 from urllib.parse import quote
 
+from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.mdm.microsoft_graph import BATCH, Graph, Part, utc_now
 from scepfix.domain.check import Check, CheckResult
 from scepfix.domain.device import Identity
@@ -52,8 +53,19 @@ _ROLES_OF_COLLECTOR = (
     "DeviceManagementConfiguration.ReadWrite.All",
 )
 
+#: So many ids are named in a message.
+_NAMED = 5
+
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
+
+
+class _Member(NamedTuple):
+    """A device of the exclusion group, as Entra has it. ``azure_id`` is "" where it does not say it."""
+
+    object_id: str
+    azure_id: str
+    name: str
 
 
 class Intune:
@@ -76,6 +88,8 @@ class Intune:
         self._graph = Graph(settings, sleep=sleep, now=now)
         self._configuration = f"/beta/deviceManagement/deviceConfigurations/{self._profile_id}"
         self._group = f"/v1.0/groups/{self._group_id}"
+        #: Entra objects by managed id, as they were last seen: the group goes on holding one that Intune forgot.
+        self._seen_objects: dict[str, str] = {}
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -118,14 +132,27 @@ class Intune:
         return {wanted[serial]: records[device.id] for serial, device in newest.items()}
 
     def members(self) -> tuple[MdmDevice, ...]:
-        """Return the devices in scepfix's exclusion group. Raise MdmError."""
-        objects = self._members()
-        devices = {one.azure_id: one for one in self._managed("azureADDeviceId", [one for one in objects if one])}
-        records = self._records([*devices.values()])
-        return tuple(
-            records[devices[azure_id].id] if azure_id in devices else _unmanaged(object_id, name)
-            for azure_id, (object_id, name) in objects.items()
-        )
+        """Return the devices in the exclusion group, from the group alone. Raise MdmError where that cannot be read.
+
+        Of a device only identity, name and ``excluded`` count. What Intune knows of it (its id, serial number, hardware
+        UUID) is looked up where that can be had. An identity with nothing but an id that begins with ``directory:``
+        (the Entra object; ``put_back`` takes it) is a device of which nobody knows now which it is: Intune does not
+        manage it, or could not be asked. A repair may want it there.
+        """
+        members = self._members()
+        try:
+            managed = self._managed("azureADDeviceId", [one.azure_id for one in members])
+        except MdmError:
+            # Nobody stays left out because Intune is down or our privilege is gone.
+            managed = []
+        devices = {one.azure_id: one for one in sorted(managed, key=_synced)}
+        found = []
+        for member in members:
+            device = devices.get(member.azure_id) if member.azure_id else None
+            if device is not None:
+                self._seen_objects[device.id] = member.object_id
+            found.append(_member_record(member, device))
+        return tuple(found)
 
     def certificates(self, mdm_ids: Sequence[str]) -> Mapping[str, CertificateList]:
         """Given MDM ids, return what Intune says of the certificates of this profile, by id. Raise MdmError."""
@@ -172,19 +199,32 @@ class Intune:
     def put_back(self, mdm_ids: Sequence[str]) -> None:
         """Take the devices out of the exclusion group, twenty in one call. Raise MdmError.
 
-        One that neither Intune nor Entra knows any more is in no group.
+        All that can be put back are, whatever becomes of one; then the first cause is told, and how many are left. One
+        that Intune knows no more may still be in the group under its Entra object: that is no success.
         """
         self._may_change()
-        direct = [one.removeprefix(_DIRECTORY) for one in mdm_ids if one.startswith(_DIRECTORY)]
-        objects = self._objects([one for one in mdm_ids if not one.startswith(_DIRECTORY)])
-        out = sorted({*objects.values(), *filter(_GUID.fullmatch, direct)})
+        wanted = list(dict.fromkeys(mdm_ids))
+        objects, causes = self._where(wanted)
+        out = sorted(set(objects.values()))
         parts = [Part("DELETE", f"/groups/{self._group_id}/members/{one}/$ref") for one in out]
-        replies = self._graph.batch("v1.0", parts, _CHANGE)
-        refused = sum(reply.status >= 400 and reply.status != 404 for reply in replies)
-        if refused:
-            raise self._graph.wrong(
-                "refused", f"it kept {refused} of {len(parts)} device(s) in the group", "is the group assigned?"
-            )
+        kept: set[str] = set()
+        for one, reply in zip(out, self._graph.attempt("v1.0", parts, _CHANGE), strict=True):
+            if isinstance(reply, ScepfixError):
+                kept.add(one)
+                causes.append(reply)
+            elif reply.status >= 400 and reply.status != 404:
+                kept.add(one)
+                causes.append(
+                    self._graph.wrong("refused", f"it kept it in the group ({reply.status})", "is the group assigned?")
+                )
+        lost = [one for one in wanted if one not in objects]
+        if lost and not causes:
+            causes = self._why_lost(lost)
+        left = len([one for one in wanted if objects.get(one) in kept]) + len(lost)
+        if causes:
+            first = causes[0]
+            message = f"{len(wanted) - left} of {len(wanted)} device(s) were put back, {left} not: {first.message}"
+            raise self._graph.wrong(first.code.removeprefix("mdm-"), message, first.hint)
 
     def nudge(self, mdm_ids: Sequence[str]) -> None:
         """Ask the devices to check in now. Raise MdmError."""
@@ -208,7 +248,7 @@ class Intune:
                 reply = self._graph.change("PATCH", self._group, {"members@odata.bind": links}, _CHANGE, (400, 404))
                 if reply.status < 400:
                     break
-                there = {object_id for object_id, _ in self._members().values()}
+                there = {one.object_id for one in self._members()}
                 before, left = left, [one for one in left if one not in there]
                 if not left:
                     break
@@ -279,7 +319,7 @@ class Intune:
             return {}
         profile = self._profile_document()
         targets = self._targets(profile)
-        members = self._members()
+        members = {one.azure_id for one in self._members()}
         states = self._states_of(devices, self._certificate_states(read.kind_of(profile)))
         in_scope = self._in_scope(devices, targets)
         parts = [Part("GET", f"/deviceManagement/managedDevices/{one.id}/deviceConfigurationStates") for one in devices]
@@ -316,8 +356,8 @@ class Intune:
         replies = self._graph.batch("v1.0", parts, _DEVICES)
         return [self._read(read.read_managed, one.body) for one in replies if one.status == 200]
 
-    def _members(self) -> Mapping[str, tuple[str, str]]:
-        """Return the devices of the exclusion group: object id and name by Entra device id."""
+    def _members(self) -> tuple[_Member, ...]:
+        """Return the devices of the exclusion group."""
         found = self._graph.pages(f"{self._group}/members", _MEMBERS, query={"$top": 999})
         if found is None:
             raise self._graph.wrong(
@@ -329,7 +369,52 @@ class Intune:
         """Given MDM ids, return the id of the Entra object of each that has one."""
         azure = {one.id: one.azure_id for one in self._by_id(mdm_ids)}
         objects = self._objects_of([one for one in azure.values() if one])
-        return {mdm_id: objects[one] for mdm_id, one in azure.items() if one in objects}
+        found = {mdm_id: objects[one] for mdm_id, one in azure.items() if one in objects}
+        self._seen_objects |= found
+        return found
+
+    def _where(self, mdm_ids: Sequence[str]) -> tuple[Mapping[str, str], list[ScepfixError]]:
+        """Given ids of devices to be put back, return the Entra object of each that is found, and why others are not.
+
+        An id that Intune cannot tell anything of now counts as what it was when it was last seen.
+        """
+        objects: dict[str, str] = {}
+        causes: list[ScepfixError] = []
+        managed = []
+        for one in mdm_ids:
+            object_id = one.removeprefix(_DIRECTORY)
+            if one.startswith(_DIRECTORY) and _GUID.fullmatch(object_id):
+                objects[one] = object_id
+            elif _GUID.fullmatch(one.lower()):
+                managed.append(one)
+        for start in range(0, len(managed), BATCH):
+            some = managed[start : start + BATCH]
+            try:
+                found = self._objects(some)
+            except MdmError as error:
+                found = {}
+                causes += [error] if any(one not in self._seen_objects for one in some) else []
+            for one in some:
+                object_id = found.get(one) or self._seen_objects.get(one, "")
+                objects |= {one: object_id} if object_id else {}
+        return objects, causes
+
+    def _why_lost(self, mdm_ids: Sequence[str]) -> list[ScepfixError]:
+        """Return why these cannot be said to be out of the group; [] where it is empty, so that they are."""
+        try:
+            if not self._members():
+                return []
+        except MdmError as error:
+            return [error]
+        names = ", ".join(visible(one) for one in mdm_ids[:_NAMED])
+        more = f" and {len(mdm_ids) - _NAMED} more" if len(mdm_ids) > _NAMED else ""
+        return [
+            self._graph.wrong(
+                "refused",
+                f"Intune does not say which member of the exclusion group is {names}{more}: it may still be in it",
+                "`scepfix rescue` puts back whoever is in the group",
+            )
+        ]
 
     def _objects_of(self, azure_ids: Sequence[str]) -> Mapping[str, str]:
         """Given Entra device ids, return the ids of their objects: groups hold objects."""
@@ -498,9 +583,13 @@ def _synced(device: Managed) -> float:
     return device.last_sync_at.timestamp() if device.last_sync_at else 0.0
 
 
-def _unmanaged(object_id: str, name: str) -> MdmDevice:
-    identity = Identity(mdm_id=f"{_DIRECTORY}{visible(object_id)}")
-    return MdmDevice(identity=identity, name=visible(name), managed=False, in_scope=False, excluded=True)
+def _member_record(member: _Member, device: Managed | None) -> MdmDevice:
+    if device is None:
+        identity = Identity(mdm_id=f"{_DIRECTORY}{visible(member.object_id)}")
+    else:
+        identity = read.identity_of(device)
+    managed = device is not None
+    return MdmDevice(identity=identity, name=visible(member.name), managed=managed, in_scope=managed, excluded=True)
 
 
 def _lines(states: Sequence[Mapping[str, Any]], output: str, wanted: Collection[str]) -> Mapping[str, CollectedText]:
@@ -525,12 +614,13 @@ def _count(page: Mapping[str, Any]) -> int:
     return len(page["value"])
 
 
-def _devices_of(members: Sequence[Mapping[str, Any]]) -> Mapping[str, tuple[str, str]]:
-    return {
-        str(one["deviceId"]).lower(): (str(one["id"]).lower(), str(one.get("displayName") or ""))
+def _devices_of(members: Sequence[Mapping[str, Any]]) -> tuple[_Member, ...]:
+    # Without Device.Read.All Entra says the id of a member's object, and null for the rest.
+    return tuple(
+        _Member(str(one["id"]).lower(), str(one.get("deviceId") or "").lower(), str(one.get("displayName") or ""))
         for one in members
         if one["@odata.type"] == "#microsoft.graph.device"
-    }
+    )
 
 
 def _object_ids(devices: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:

@@ -26,6 +26,7 @@ _EARLY_SECONDS = 300
 _MOST_PAGES = 1_000
 _BATCH_ROUNDS = 6
 _BATCH_WAIT_SECONDS = 300.0
+_TROUBLE = frozenset({429, 500, 502, 503, 504})
 
 #: AADSTS numbers: https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 _NO_TENANT = frozenset({90002, 900021, 900023, 90013, 50059})
@@ -184,11 +185,42 @@ class Graph:
         """
         found: list[PartReply] = []
         for start in range(0, len(parts), BATCH):
-            found += self._batch(version, parts[start : start + BATCH], needs)
+            for reply in self._batch(version, parts[start : start + BATCH], needs):
+                error = self._no(reply, needs)
+                if error:
+                    raise error
+                found.append(reply)
         return found
 
-    def _batch(self, version: str, parts: Sequence[Part], needs: str) -> Iterator[PartReply]:
+    def attempt(self, version: str, parts: Sequence[Part], needs: str) -> list[PartReply | ScepfixError]:
+        """Ask as ``batch`` does, but all of them, whatever becomes of one; return for each its reply, or the error."""
+        found: list[PartReply | ScepfixError] = []
+        for start in range(0, len(parts), BATCH):
+            some = parts[start : start + BATCH]
+            try:
+                found += [self._no(reply, needs) or reply for reply in self._batch(version, some, needs)]
+            except MdmError as error:
+                found += [error] * len(some)
+        return found
+
+    def _no(self, reply: PartReply, needs: str) -> ScepfixError | None:
+        """Return the error of a part that was not answered, None where it was."""
+        if reply.status in _TROUBLE:
+            return self.wrong("unreachable", "it throttles, or cannot answer now", "try again later; nothing was lost")
+        if reply.status == 401:
+            return self.wrong("credentials", "it takes our token no longer (401)", "is the app still there?")
+        if reply.status == 403:
+            return self.wrong(
+                "privilege",
+                f"it refused (403): that needs {_permission(needs)}",
+                "give it to the app and grant admin consent",
+            )
+        return None
+
+    def _batch(self, version: str, parts: Sequence[Part], needs: str) -> list[PartReply]:
+        """Ask up to twenty; a part that stays throttled or broken has that status in the end."""
         done: dict[int, PartReply] = {}
+        troubled: dict[int, PartReply] = {}
         waited = 0.0
         for turn in range(_BATCH_ROUNDS):
             left = [number for number in range(len(parts)) if number not in done]
@@ -196,28 +228,20 @@ class Graph:
                 break
             pause = 0.0
             for number, status, after, body in self._once(version, parts, left, needs):
-                if status in (429, 500, 502, 503, 504):
+                if status in _TROUBLE:
                     pause = max(pause, after, float(2**turn))
-                    continue
-                if status == 401:
-                    raise self.wrong("credentials", "it takes our token no longer (401)", "is the app still there?")
-                if status == 403:
-                    raise self.wrong(
-                        "privilege",
-                        f"it refused (403): that needs {_permission(needs)}",
-                        "give it to the app and grant admin consent",
-                    )
-                done[number] = PartReply(status, body)
+                    troubled[number] = PartReply(status, body)
+                else:
+                    done[number] = PartReply(status, body)
             if pause:
                 waited += pause
                 if turn + 1 == _BATCH_ROUNDS or waited > _BATCH_WAIT_SECONDS:
-                    raise self.wrong(
-                        "unreachable", "it throttles, or cannot answer now", "try again later; nothing was lost"
-                    )
+                    break
                 self._sleep(pause)
-        if len(done) < len(parts):
+        found = {**troubled, **done}
+        if len(found) < len(parts):
             raise self.wrong("answer", "a batch with answers missing", "is mdm.url Microsoft Graph?")
-        return iter([done[number] for number in range(len(parts))])
+        return [found[number] for number in range(len(parts))]
 
     def _once(
         self, version: str, parts: Sequence[Part], numbers: Sequence[int], needs: str
