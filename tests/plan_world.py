@@ -66,6 +66,9 @@ class ReadOnlyMdm:
         self.asked += 1
         return {serial: self.records[serial] for serial in serial_numbers if serial in self.records}
 
+    def group_uses(self) -> tuple[str, ...]:
+        return self.found.group_uses
+
     def members(self) -> tuple[MdmDevice, ...]:
         return ()
 

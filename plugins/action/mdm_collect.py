@@ -12,8 +12,9 @@ from typing import Any
 from scepfix import wiring
 from scepfix.adapters.clock import SystemClock
 from scepfix.domain.errors import ScepfixError
+from scepfix.domain.mdm_answer import CollectedAnswer
 from scepfix.domain.remediation import Stage, StageResult
-from scepfix.domain.run import COLLECTOR, CollectedAnswer
+from scepfix.domain.run import COLLECTOR
 from scepfix.service import collected
 
 from ..plugin_utils.stage import StageAction, gate

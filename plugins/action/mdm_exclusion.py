@@ -22,6 +22,7 @@ from scepfix.domain.moment import rfc3339
 from scepfix.domain.platform import Platform
 from scepfix.domain.policy import RepairPolicy
 from scepfix.domain.run import EXCLUDE
+from scepfix.service.mdm_stages import whole_profile
 from scepfix.service.ports import Mdm
 from scepfix.service.refusals import Refusal, refusals
 
@@ -58,9 +59,7 @@ class ActionModule(AskAction):
         # Whoever is where he should be is asked nothing more: a second run changes nothing and refuses nothing.
         moved = [one for one in records if one.excluded is not joins]
         if joins and (moved or unknown):
-            # What else uses the group is read only by who may not change it.
-            looking = wiring.mdm(config, read_only=True)
-            refused = _refused(looking, moved, unknown, wiring.settings(config).repair)
+            refused = _refused(mdm, moved, unknown, wiring.settings(config).repair)
             if refused:
                 return _refusal(refused)
         who = visible(asked["requested_by"] or login_name()) if joins else ""
@@ -106,7 +105,7 @@ def _refused(
     mdm: Mdm, records: Sequence[MdmDevice], unknown: Sequence[str], policy: RepairPolicy
 ) -> list[tuple[str, Refusal]]:
     """Return every reason not to, by serial number, as far as the MDM alone can tell."""
-    profile, now = mdm.profile(), datetime.now(UTC)
+    profile, now = whole_profile(mdm), datetime.now(UTC)
     denied = {visible(name).casefold() for name in policy.deny}
     found = [(one, Refusal("unknown-device", "the MDM knows no device with this serial number")) for one in unknown]
     for record in records:

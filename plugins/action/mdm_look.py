@@ -13,7 +13,7 @@ from typing import Any
 from scepfix import wiring
 from scepfix.adapters.clock import SystemClock
 from scepfix.domain.errors import ScepfixError
-from scepfix.domain.run import MdmAnswer
+from scepfix.domain.mdm_answer import MdmAnswer
 from scepfix.service.mdm_stages import look
 
 from ..plugin_utils.stage import StageAction, learn

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scepfix import wiring
+from scepfix.service.mdm_stages import whole_profile
 from scepfix.service.refusals import of_profile
 
 from ..plugin_utils.asked_systems import AskAction, inert
@@ -19,7 +20,7 @@ class ActionModule(AskAction):
 
     def act(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         asked = self.arguments()
-        profile = wiring.mdm(asked["config"], read_only=True).profile()
+        profile = whole_profile(wiring.mdm(asked["config"], read_only=True))
         return {
             "changed": False,
             "profile": inert(profile.as_document()),

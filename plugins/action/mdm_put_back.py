@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scepfix import wiring
+from scepfix.adapters.process_ids import alive
 from scepfix.adapters.run_folder import RunFolder
 from scepfix.domain.errors import ScepfixError
 from scepfix.domain.remediation import StageAnswer
@@ -16,7 +17,7 @@ from scepfix.domain.run import Run
 from scepfix.service import mdm_stages, stages
 
 from ..plugin_utils.mdm_change import MdmChange
-from ..plugin_utils.stage import alive, owner_of
+from ..plugin_utils.stage import owner_of
 
 
 class ActionModule(MdmChange):

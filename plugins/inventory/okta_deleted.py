@@ -78,17 +78,15 @@ class InventoryModule(DeviceInventory):
         found = wiring.okta_deleted(
             self.config(folder), since, until, beside(folder, export) if export else None, self.display.v
         )
-        without = [one for one in found.devices if not one.serial_number]
         for reason, left in (
             ("came back as a new record", found.set_aside),
-            ("cannot be joined with a device", found.unknown),
-            ("have no serial number", without),
+            ("cannot be selected", found.unknown),
         ):
             if left:
                 names = ", ".join(one.name or one.deletion.device_id for one in left[:10])
                 more = f" and {len(left) - 10} more" if len(left) > 10 else ""
                 self.display.warning(f"left out, because they {reason}: {visible(names)}{more}")
-        devices = [inert(one.as_document()) for one in found.devices if one.serial_number]
+        devices = [inert(one.as_document()) for one in found.devices]
         if not devices:
             raise RefusedError(
                 "empty-selection", "no deleted device is left to select", hint="scepfix okta deleted says why"

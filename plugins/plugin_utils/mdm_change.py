@@ -15,8 +15,9 @@ from scepfix.adapters.clock import SystemClock
 from scepfix.adapters.run_folder import RunFolder
 from scepfix.domain.errors import ScepfixError, UsageError
 from scepfix.domain.inert import visible
+from scepfix.domain.mdm_answer import MdmAnswer
 from scepfix.domain.remediation import StageAnswer, StageResult
-from scepfix.domain.run import MdmAnswer, Run
+from scepfix.domain.run import Run
 from scepfix.service import mdm_stages
 
 from .stage import StageAction

@@ -197,19 +197,6 @@ def owner_of(folder: Path) -> int | None:
         return None
 
 
-def alive(process: int | None) -> bool:
-    """Is there such a process?"""
-    if process is None:
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def gate(run: Run, folder: RunFolder, host: str, stage: str) -> StageResult | None:
     """By hand: return the answer that keeps a host from this stage, or None where it may go on.
 

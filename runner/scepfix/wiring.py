@@ -115,16 +115,24 @@ def mdm(config: str | None, read_only: bool = True) -> Mdm:
 
 
 def open_mdm(settings: ServiceSettings, read_only: bool) -> Mdm:
-    """Given an MDM's settings, return it. Each kind is imported only where it is used."""
+    """Given an MDM's settings, return it; ``read_only``: it refuses every change."""
+    from scepfix.adapters.mdm.read_only import ReadOnlyMdm
+
+    found = _provider(settings, read_only)
+    return ReadOnlyMdm(found) if read_only else found
+
+
+def _provider(settings: ServiceSettings, read_only: bool) -> Mdm:
+    """Each kind is imported only where it is used."""
     match settings.kind:
         case "jamf":
             from scepfix.adapters.mdm.jamf import JamfPro
 
-            return JamfPro(settings, read_only)
+            return JamfPro(settings)
         case "intune":
             from scepfix.adapters.mdm.intune import Intune
 
-            return Intune(settings, read_only)
+            return Intune(settings)
         case "nanomdm":
             from scepfix.adapters.mdm.nanomdm import NanoMdm
 
@@ -132,11 +140,11 @@ def open_mdm(settings: ServiceSettings, read_only: bool) -> Mdm:
         case "fleet":
             from scepfix.adapters.mdm.fleet import Fleet
 
-            return Fleet(settings, read_only)
+            return Fleet(settings)
         case _:
             from scepfix.adapters.mdm.simulated import SimulatedMdm
 
-            return SimulatedMdm(settings, read_only)
+            return SimulatedMdm(settings)
 
 
 def inventory(path: str, config: str | None = None) -> Inventory:

@@ -14,10 +14,11 @@ from scepfix.adapters.run_folder import RunFolder
 from scepfix.domain.device import Identity
 from scepfix.domain.errors import InputError, ScepfixError
 from scepfix.domain.mdm import CollectedText, ManagedProfile, MdmDevice
+from scepfix.domain.mdm_answer import CollectedAnswer, CollectedDevice, MdmAnswer
 from scepfix.domain.plan import KnownCertificate
 from scepfix.domain.platform import Platform
 from scepfix.domain.remediation import Stage, StageAnswer, StageResult
-from scepfix.domain.run import COLLECTOR, CollectedAnswer, CollectedDevice, MdmAnswer, Run, RunDevice
+from scepfix.domain.run import COLLECTOR, Run, RunDevice
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 RUN = Run(

@@ -44,24 +44,24 @@ def test_the_offset_is_how_far_we_are_ahead(date: str, seconds: float) -> None:
 )
 def test_what_is_no_time_is_none_and_no_error(date: str) -> None:
     assert offset_seconds(said(date), NOW) is None
-    assert clock_check("mdm.clock", "Jamf Pro", said(date), NOW, 30).result is CheckResult.UNKNOWN
+    assert clock_check("mdm.clock", "Jamf Pro", said(date), NOW).result is CheckResult.UNKNOWN
     assert offset_seconds(Reply(200, {}, b""), NOW) is None
 
 
 @pytest.mark.parametrize(
     ("ahead", "result", "told"),
     [
-        (30, CheckResult.PASS, "agrees with that of Jamf Pro"),
-        (-30, CheckResult.PASS, "agrees"),
-        (31, CheckResult.FAIL, "31 seconds ahead of that of Jamf Pro"),
-        (-31, CheckResult.FAIL, "31 seconds behind"),
+        (300, CheckResult.PASS, "agrees with that of Jamf Pro"),
+        (-300, CheckResult.PASS, "agrees"),
+        (301, CheckResult.FAIL, "5 minutes ahead of that of Jamf Pro"),
+        (-301, CheckResult.FAIL, "5 minutes behind"),
         (3 * 3600, CheckResult.FAIL, "180 minutes ahead"),
     ],
 )
 def test_a_clock_that_is_off_fails_with_what_to_do(ahead: int, result: CheckResult, told: str) -> None:
     reply = said(format_datetime(NOW - timedelta(seconds=ahead), usegmt=True))
 
-    found = clock_check("mdm.clock", "Jamf Pro", reply, NOW, 30)
+    found = clock_check("mdm.clock", "Jamf Pro", reply, NOW)
 
     assert (found.id, found.result) == ("mdm.clock", result)
     assert told in found.message

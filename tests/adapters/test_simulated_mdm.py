@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from scepfix.adapters.mdm import MdmError
+from scepfix.adapters.mdm.read_only import ReadOnlyMdm
 from scepfix.adapters.mdm.simulated import SimulatedMdm
 from scepfix.domain.check import Check, CheckResult
 from scepfix.domain.errors import ScepfixError
@@ -57,7 +58,8 @@ def world(tmp_path: Path) -> World:
 
 
 def open_mdm(settings: ServiceSettings, read_only: bool = False) -> Mdm:
-    return SimulatedMdm(settings, read_only, sleep=lambda seconds: None)
+    found = SimulatedMdm(settings, sleep=lambda seconds: None)
+    return ReadOnlyMdm(found) if read_only else found
 
 
 def code_of(call: Callable[[], object]) -> str:

@@ -166,7 +166,7 @@ def _adapter(kind: str, url: str, folder: Path, clock: TickingClock) -> Mdm:
     """Return the product's adapter of that kind; what it waits, it waits on the clock."""
     if kind == "simulated":
         settings = ServiceSettings(kind, {"url": url, "profile": IDENTIFIER, "exclusion_group": GROUP})
-        return SimulatedMdmAdapter(settings, read_only=False, sleep=clock.sleep)
+        return SimulatedMdmAdapter(settings, sleep=clock.sleep)
     (folder / "secret").write_text(jamf_face.CLIENT_SECRET)
     options = {
         "url": url,
@@ -177,7 +177,6 @@ def _adapter(kind: str, url: str, folder: Path, clock: TickingClock) -> Mdm:
     secrets = {"client_secret": SecretRef("file", str(folder / "secret"))}
     return JamfPro(
         ServiceSettings(kind, options, secrets),
-        read_only=False,
         sleep=clock.sleep,
         monotonic=lambda: clock.now().timestamp(),
         now=clock.now,

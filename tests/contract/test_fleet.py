@@ -31,6 +31,7 @@ from tests.contract.server import Asked, Said, Service, changes, serve
 
 from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.mdm.fleet import Fleet
+from scepfix.adapters.mdm.read_only import ReadOnlyMdm
 from scepfix.domain.check import CheckResult
 from scepfix.domain.device import Identity
 from scepfix.domain.errors import ScepfixError, UsageError
@@ -55,9 +56,9 @@ class Setup:
     slept: list[float]
     moment: list[datetime]
 
-    def open(self, options: dict[str, str] | None = None, *, read_only: bool = False) -> Fleet:
+    def open(self, options: dict[str, str] | None = None) -> Fleet:
         settings = ServiceSettings("fleet", {**self.settings.options, **(options or {})}, self.settings.secrets)
-        return Fleet(settings, read_only, sleep=self.slept.append, now=lambda: self.moment[0])
+        return Fleet(settings, sleep=self.slept.append, now=lambda: self.moment[0])
 
     def later(self, **time: float) -> datetime:
         self.moment[0] += timedelta(**time)
@@ -311,7 +312,7 @@ def test_any_payload_of_a_command_is_read_or_not(payload: object) -> None:
 
 
 def test_read_only_changes_nothing(setup: Setup) -> None:
-    mdm = setup.open(read_only=True)
+    mdm = ReadOnlyMdm(setup.open())
     for change in (mdm.exclude, mdm.put_back, mdm.nudge):
         with pytest.raises(MdmError, match="read only"):
             change(setup.ids("mac-001"))
@@ -351,7 +352,7 @@ def test_somebody_elses_change_is_never_lost(make: Callable[..., Setup], status:
         setup.world.mdm.put_back(others[:1], NOW)
         setup.world.mdm.exclude(others[1:], NOW)
 
-    busy = Fleet(setup.settings, False, sleep=meanwhile, now=lambda: NOW)
+    busy = Fleet(setup.settings, sleep=meanwhile, now=lambda: NOW)
     (busy.exclude if verb == "exclude" else busy.put_back)([one])
 
     assert setup.slept == [7.0]
@@ -572,7 +573,7 @@ def test_no_log_holds_a_secret(setup: Setup, caplog: pytest.LogCaptureFixture) -
 
 def test_doctor_passes_where_all_is_well(setup: Setup) -> None:
     setup.moment[0] = datetime.now(UTC)
-    found = {check.id: check.result for check in setup.open(read_only=True).checks()}
+    found = {check.id: check.result for check in setup.open().checks()}
     assert found == dict.fromkeys(
         ("mdm.credentials", "mdm.privileges", "mdm.profile", "mdm.exclusion-group", "mdm.clock"), CheckResult.PASS
     )
@@ -582,7 +583,7 @@ def test_doctor_passes_where_all_is_well(setup: Setup) -> None:
 @pytest.mark.parametrize(
     ("change", "fails"),
     [
-        ({"tokens": set()}, {"mdm.credentials", "mdm.privileges", "mdm.profile", "mdm.exclusion-group", "mdm.clock"}),
+        ({"tokens": set()}, {"mdm.credentials"}),
         ({"role": "observer\u202e"}, {"mdm.privileges"}),
         ({"manual": False}, {"mdm.profile", "mdm.exclusion-group"}),
         ({"excludes_label": False}, {"mdm.profile", "mdm.exclusion-group"}),
@@ -603,6 +604,25 @@ def test_doctor_says_what_is_wrong(setup: Setup, change: dict[str, Any], fails: 
     assert TOKEN not in repr(found)
 
 
+def test_who_is_not_let_in_is_told_so_once_and_asks_no_more(setup: Setup) -> None:
+    setup.face.tokens = set()
+
+    first, *others = setup.open().checks()
+
+    assert (first.id, first.result) == ("mdm.credentials", CheckResult.FAIL)
+    assert {(one.result, one.message) for one in others} == {
+        (CheckResult.UNKNOWN, "not looked at: see mdm.credentials")
+    }
+    assert len({asked.path for asked in setup.service.asked}) == 1
+
+
+def test_what_is_no_fleet_is_told_as_that(setup: Setup) -> None:
+    setup.service.inject(Said(404, body=b"<html>nothing here</html>", content_type="text/html"))
+    with pytest.raises(MdmError) as caught:
+        setup.open().profile()
+    assert (caught.value.code, caught.value.hint) == ("mdm-tenant", "check mdm.url")
+
+
 def test_doctor_sees_a_wrong_clock_and_a_silent_server(setup: Setup) -> None:
     setup.moment[0] = datetime.now(UTC) + timedelta(hours=1)
     assert {check.id: check.result for check in setup.open().checks()}["mdm.clock"] is CheckResult.FAIL
@@ -614,7 +634,7 @@ def test_doctor_sees_a_wrong_clock_and_a_silent_server(setup: Setup) -> None:
 
 
 def test_the_wiring_opens_it(setup: Setup) -> None:
-    assert isinstance(open_mdm(setup.settings, read_only=True), Fleet)
+    assert isinstance(open_mdm(setup.settings, read_only=False), Fleet)
 
 
 def mdm_section(url: str, token_file: Path) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from tests.contract.server import Asked, Said, Service, changes, serve
 
 from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.mdm.intune import Intune
+from scepfix.adapters.mdm.read_only import ReadOnlyMdm
 from scepfix.domain.check import CheckResult
 from scepfix.domain.device import Identity
 from scepfix.domain.errors import ScepfixError, UsageError
@@ -58,9 +59,9 @@ class Setup:
     slept: list[float]
     moment: list[datetime]
 
-    def open(self, options: dict[str, str] | None = None, *, read_only: bool = False) -> Intune:
+    def open(self, options: dict[str, str] | None = None) -> Intune:
         settings = ServiceSettings("intune", {**self.settings.options, **(options or {})}, self.settings.secrets)
-        return Intune(settings, read_only, sleep=self.slept.append, now=self.now)
+        return Intune(settings, sleep=self.slept.append, now=self.now)
 
     def now(self) -> datetime:
         return self.moment[0]
@@ -393,7 +394,7 @@ def test_ids_that_are_none_are_refused_before_any_call(setup: Setup, key: str, v
 
 
 def test_read_only_changes_nothing(setup: Setup) -> None:
-    mdm = setup.open(read_only=True)
+    mdm = ReadOnlyMdm(setup.open())
     for change in (mdm.exclude, mdm.put_back, mdm.nudge):
         with pytest.raises(MdmError, match="read only"):
             change(setup.ids("mac-001"))
@@ -759,7 +760,7 @@ def results(mdm: Intune) -> dict[str, CheckResult]:
 
 def test_doctor_passes_where_all_is_well(setup: Setup) -> None:
     setup.moment[0] = datetime.now(UTC)
-    assert results(setup.open(read_only=True)) == dict.fromkeys(
+    assert results(setup.open()) == dict.fromkeys(
         ("mdm.credentials", "mdm.privileges", "mdm.profile", "mdm.exclusion-group", "mdm.clock"), CheckResult.PASS
     )
     assert setup.world.effects() == []
@@ -768,8 +769,8 @@ def test_doctor_passes_where_all_is_well(setup: Setup) -> None:
 @pytest.mark.parametrize(
     ("change", "fails"),
     [
-        ({"refuses_token": 7000222}, {"mdm.credentials", "mdm.privileges", "mdm.profile", "mdm.exclusion-group"}),
-        ({"roles": set()}, {"mdm.privileges", "mdm.profile", "mdm.exclusion-group"}),
+        ({"refuses_token": 7000222}, {"mdm.credentials"}),
+        ({"roles": set()}, {"mdm.privileges"}),
         ({"dynamic": True}, {"mdm.profile", "mdm.exclusion-group"}),
         ({"group_uses": True}, {"mdm.exclusion-group"}),
         ({"people_in_target": True}, {"mdm.profile"}),
@@ -780,7 +781,7 @@ def test_doctor_says_what_is_wrong(setup: Setup, change: dict[str, Any], fails: 
         setattr(setup.face, name, value)
     setup.moment[0] = datetime.now(UTC)
     found = {check.id: check for check in setup.open().checks()}
-    assert {name for name, check in found.items() if check.result is CheckResult.FAIL} >= fails
+    assert {name for name, check in found.items() if check.result is CheckResult.FAIL} == fails
     for name in fails:
         assert found[name].hint
         assert "\n" not in found[name].message
@@ -789,11 +790,20 @@ def test_doctor_says_what_is_wrong(setup: Setup, change: dict[str, Any], fails: 
 
 
 def test_a_preview_sees_what_else_uses_the_group(setup: Setup) -> None:
-    assert setup.open(read_only=True).profile().group_uses == ()
+    assert setup.open().group_uses() == ()
     setup.face.group_uses = True
 
-    assert len(setup.open(read_only=True).profile().group_uses) == 1
+    assert len(setup.open().group_uses()) == 1
     assert setup.open().profile().group_uses == ()
+
+
+def test_what_gives_no_tokens_of_entra_is_told_as_that(setup: Setup) -> None:
+    page = Said(200, body=b"<html>a portal</html>", content_type="text/html")
+    setup.service.inject(page, matches=lambda asked: asked.path.endswith("/token"))
+    with pytest.raises(MdmError) as caught:
+        setup.open().profile()
+    assert caught.value.code == "mdm-tenant"
+    assert "mdm.login_url" in caught.value.hint
 
 
 def test_doctor_sees_a_wrong_clock(setup: Setup) -> None:
@@ -805,7 +815,7 @@ def test_doctor_sees_a_wrong_clock(setup: Setup) -> None:
 
 
 def test_the_wiring_opens_it(setup: Setup) -> None:
-    assert isinstance(open_mdm(setup.settings, read_only=True), Intune)
+    assert isinstance(open_mdm(setup.settings, read_only=False), Intune)
     assert SCRIPT in setup.settings.options.values()
     assert {GROUP, MACS, PROFILE} & set(setup.settings.options.values())
 

@@ -33,6 +33,7 @@ from tests.service.test_mdm_stages import Notes
 
 from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.mdm.jamf import JamfPro
+from scepfix.adapters.mdm.read_only import ReadOnlyMdm
 from scepfix.domain.check import CheckResult
 from scepfix.domain.errors import ScepfixError, UsageError
 from scepfix.domain.remediation import StageAnswer
@@ -82,9 +83,9 @@ class Jamf:
     time: Time
     options: ServiceSettings
 
-    def open(self, *, read_only: bool = False) -> JamfPro:
+    def open(self) -> JamfPro:
         time = self.time
-        return JamfPro(self.options, read_only, sleep=time.sleep, monotonic=time.monotonic, now=time.now)
+        return JamfPro(self.options, sleep=time.sleep, monotonic=time.monotonic, now=time.now)
 
     def serial(self, name: str) -> str:
         return self.world.macs[name].facts.serial_number
@@ -345,7 +346,7 @@ def test_a_group_that_others_use_is_told_where_nothing_is_changed(jamf: Jamf) ->
     jamf.face.other_profiles[9] = Uses("Wi-Fi", excludes=(GROUP,))
     jamf.face.policies[4] = Uses("Clean up", targets=(GROUP,))
 
-    assert jamf.open(read_only=True).profile().group_uses == ("the profile Wi-Fi excludes it",)
+    assert jamf.open().group_uses() == ("the profile Wi-Fi excludes it",)
     assert jamf.open().profile().group_uses == ()
     (check,) = [one for one in jamf.open().checks() if one.id == "mdm.exclusion-group"]
     assert check.result is CheckResult.FAIL
@@ -411,7 +412,7 @@ def test_one_deleted_computer_does_not_keep_the_others(jamf: Jamf) -> None:
 
 
 def test_nothing_is_changed_where_it_was_opened_to_read(jamf: Jamf) -> None:
-    mdm = jamf.open(read_only=True)
+    mdm = ReadOnlyMdm(jamf.open())
     for act in (mdm.exclude, mdm.put_back, mdm.nudge):
         with pytest.raises(MdmError, match="read only"):
             act([jamf.number("mac-001")])
@@ -423,7 +424,7 @@ def test_only_a_number_gets_into_a_call(jamf: Jamf, bad: str) -> None:
     with pytest.raises(MdmError, match="is not the number of a computer"):
         jamf.open().put_back([bad])
     with pytest.raises(UsageError):
-        JamfPro(replace(jamf.options, options={**jamf.options.options, "exclusion_group": bad}), False)
+        JamfPro(replace(jamf.options, options={**jamf.options.options, "exclusion_group": bad}))
     assert jamf.service.asked == []
 
 
@@ -525,7 +526,7 @@ def test_a_wrong_secret_and_a_wrong_tenant_are_told_apart(jamf: Jamf) -> None:
     with serve(lambda asked: Said(404, body=b"<html>", content_type="text/html")) as elsewhere:
         options = replace(jamf.options, options={**jamf.options.options, "url": elsewhere.url})
         with pytest.raises(MdmError, match="no Jamf Pro") as wrong:
-            JamfPro(options, True).members()
+            JamfPro(options).members()
     assert wrong.value.code == "mdm-tenant"
     assert "mdm.url" in wrong.value.hint
 
@@ -534,7 +535,7 @@ def test_what_is_not_there_names_the_setting(jamf: Jamf) -> None:
     for setting in ("profile", "exclusion_group"):
         options = replace(jamf.options, options={**jamf.options.options, setting: "99"})
         with pytest.raises(MdmError, match="number 99") as raised:
-            JamfPro(options, True).profile()
+            JamfPro(options).profile()
         assert f"mdm.{setting}" in raised.value.hint
 
 
@@ -610,7 +611,7 @@ def test_the_doctor_passes_a_jamf_that_is_set_up(jamf: Jamf) -> None:
     for name in jamf.world.macs:
         jamf.face.recon(name)
 
-    found = list(jamf.open(read_only=True).checks())
+    found = list(jamf.open().checks())
 
     assert [(one.id, one.result) for one in found] == [
         (f"mdm.{name}", CheckResult.PASS)
@@ -680,7 +681,7 @@ def test_a_hundred_devices_cost_one_change_each_way(tmp_path: Path, contract: Ja
     )
     with serve(JamfFace(world, time.now), contract) as service:
         options = service_settings(settings(service.url, tmp_path / "secret"))
-        mdm = JamfPro(options, False, sleep=time.sleep, monotonic=time.monotonic, now=time.now)
+        mdm = JamfPro(options, sleep=time.sleep, monotonic=time.monotonic, now=time.now)
         devices = {
             name: RunDevice(name, identity=mac.facts.identity, playbook="reinstall_scep_profile")
             for name, mac in world.macs.items()

@@ -38,6 +38,7 @@ from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.mdm.nanomdm import NanoMdm
 from scepfix.adapters.mdm.nanomdm_journal import Journal
 from scepfix.adapters.mdm.nanomdm_receiver import serve_webhook
+from scepfix.adapters.mdm.read_only import ReadOnlyMdm
 from scepfix.domain.check import CheckResult
 from scepfix.domain.errors import ScepfixError, UsageError
 from scepfix.domain.mdm import MdmDevice
@@ -584,7 +585,8 @@ def test_who_may_only_read_sends_nothing_and_writes_nothing(tmp_path: Path) -> N
         assert (mdm.devices([serial])[serial].excluded, mdm.members()) == (False, ())
         assert mdm.certificates(site.ids)[site.ids[0]].certificates
         assert (mdm.profile().comes_back, mdm.collected(site.ids)) == ("", {})
-        for change in (mdm.exclude, mdm.put_back, mdm.nudge):
+        looking = ReadOnlyMdm(mdm)
+        for change in (looking.exclude, looking.put_back, looking.nudge):
             assert raised(lambda change=change: change(site.ids)).code == "mdm-refused"  # type: ignore[misc]
 
         assert (tmp_path / "journal.sqlite").read_bytes() == written

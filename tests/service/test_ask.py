@@ -89,6 +89,9 @@ class FleetMdm:
     def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
         return {serial: self.fleet.records[serial] for serial in serial_numbers if serial in self.fleet.records}
 
+    def group_uses(self) -> tuple[str, ...]:
+        return ()
+
     def members(self) -> tuple[MdmDevice, ...]:
         raise AssertionError("nobody asked for the group")
 

@@ -14,9 +14,10 @@ from tests.stand_in import TickingClock
 
 from scepfix.domain.device import Identity, Observation, StoredCertificate
 from scepfix.domain.mdm import CollectedText, MdmDevice
+from scepfix.domain.mdm_answer import CollectedAnswer, CollectedDevice
 from scepfix.domain.plan import KnownCertificate
 from scepfix.domain.remediation import Stage, StageAnswer, StageResult
-from scepfix.domain.run import COLLECTOR, LINE_HOURS, CollectedAnswer, CollectedDevice, Run, RunDevice
+from scepfix.domain.run import COLLECTOR, LINE_HOURS, Run, RunDevice
 from scepfix.service.collected import judged, look, reading, wait
 from scepfix.service.ports import Mdm
 

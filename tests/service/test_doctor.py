@@ -67,6 +67,9 @@ class Mdm:
             raise self.broken
         return self.found
 
+    def group_uses(self) -> tuple[str, ...]:
+        return self.found.group_uses
+
     def members(self) -> tuple[MdmDevice, ...]:
         if self.broken:
             raise self.broken
@@ -273,7 +276,6 @@ def test_a_certificate_that_came_before_the_secret_changed_proves_nothing(site: 
 
 def test_an_mdm_that_does_not_answer_is_asked_once_and_leaves_its_lines_unknown(site: Place) -> None:
     site.mdm.broken = ScepfixError("mdm-unreachable", "no answer", where="https://mdm.example", hint="is it up?")
-    site.mdm.said = (Check("mdm.credentials", FAIL, "it does not take them", "renew the secret"),)
     checks = site.checks()
 
     unknown = [check for check in checks if check.result is UNKNOWN]
@@ -281,8 +283,18 @@ def test_an_mdm_that_does_not_answer_is_asked_once_and_leaves_its_lines_unknown(
     assert {check.message for check in unknown} == {"could not look: https://mdm.example: no answer"}
     assert {check.hint for check in unknown} == {"is it up?"}
     assert site.mdm.asked == 1
-    assert results(checks)["mdm.credentials"] is FAIL
     assert results(checks)["okta.credentials"] is PASS
+    assert exit_of(checks) is Exit.UNDETERMINED
+
+
+def test_an_mdm_that_does_not_let_us_in_is_asked_no_more(site: Place) -> None:
+    site.mdm.said = (Check("mdm.credentials", FAIL, "it does not take them", "renew the secret"),)
+    checks = site.checks()
+
+    unknown = [check for check in checks if check.result is UNKNOWN]
+    assert {check.id for check in unknown} == {line.id for line in WAY_BACK.values()} | {"group.members"}
+    assert {check.message for check in unknown} == {"could not look: the MDM does not let us in: see mdm.credentials"}
+    assert site.mdm.asked == 0
     assert exit_of(checks) is Exit.FAILED
 
 

@@ -50,6 +50,9 @@ class SmallMdm:
         by_serial = {one.identity.serial_number: one for one in self.records.values()}
         return {serial: by_serial[serial] for serial in serial_numbers if serial in by_serial}
 
+    def group_uses(self) -> tuple[str, ...]:
+        return ()
+
     def members(self) -> tuple[MdmDevice, ...]:
         return tuple(one for one in self.records.values() if one.excluded)
 
@@ -211,3 +214,14 @@ def test_without_a_look_who_is_owed_the_profile_is_put_back_in_one_call() -> Non
     assert hosts == ("dev-1", "dev-3")
     assert mdm.calls[0] == ("put_back", ["1", "3"])
     assert mdm.looks == 0
+
+
+def test_where_the_mdm_cannot_name_a_member_all_that_an_earlier_run_left_out_is_put_back() -> None:
+    mdm, notes = SmallMdm(1, 2), Notes()
+    mdm.exclude(["1"])
+    mdm.records["1"] = replace(mdm.records["1"], identity=Identity(mdm_id="directory:1"))
+
+    found = mdm_stages.put_back_members(mdm, {"1", "2"}, "intent", notes)
+
+    assert set(found) == {"1", "2"}
+    assert mdm.calls[1:] == [("put_back", ["1", "2"]), ("nudge", ["1", "2"])]

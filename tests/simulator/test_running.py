@@ -177,14 +177,14 @@ def test_inventory_and_settings_are_what_the_product_reads(world: RunningWorld) 
     assert devices["asyncssh"].connection["ansible_host"] == world.address("asyncssh")
     assert devices["asyncssh"].person == "alice@example.com"
     assert site.mdm is not None
-    assert SimulatedMdm(site.mdm, read_only=True).profile().identifier == site.mdm.profile
+    assert SimulatedMdm(site.mdm).profile().identifier == site.mdm.profile
     assert site.issuer_files == (str(world.folder / "ca/org.pem"),)
 
 
 def test_the_mdm_does_what_is_owed_by_itself(world: RunningWorld) -> None:
     site = load_settings(str(world.config))
     assert site.mdm is not None
-    mdm = SimulatedMdm(site.mdm, read_only=False)
+    mdm = SimulatedMdm(site.mdm)
     facts = world.world.macs["second"].facts
 
     def wait_for(installed: bool) -> None:
@@ -213,7 +213,7 @@ def test_looking_leaves_every_byte_as_it_was(world: RunningWorld, tmp_path: Path
     for name in ("asyncssh", "second"):
         ssh(world, name, f"security find-certificate -a -p -Z {SYSTEM}; profiles show -output stdout-xml; sw_vers")
     ansible(world, tmp_path, "asyncssh", "system_profiler SPHardwareDataType")
-    mdm = SimulatedMdm(site.mdm, read_only=True)
+    mdm = SimulatedMdm(site.mdm)
     mdm.profile()
     mdm.members()
     time.sleep(1)

@@ -14,8 +14,9 @@ from typing import Any
 
 from scepfix.domain.errors import InputError, ScepfixError
 from scepfix.domain.inert import visible
+from scepfix.domain.mdm_answer import CollectedAnswer, MdmAnswer
 from scepfix.domain.remediation import Stage, StageAnswer, StageResult
-from scepfix.domain.run import CollectedAnswer, Effect, MdmAnswer, Run
+from scepfix.domain.run import Effect, Run
 
 #: Host names that Ansible is given (domain.device.host_of), and by hand those of the inventory: each is a file's name.
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@:-]{0,200}")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from scepfix.adapters.process_ids import alive
 from scepfix.domain.errors import UsageError
 from scepfix.parsers.service_settings import ServiceSettings
 
@@ -96,15 +97,5 @@ def _is_memory(folder: str) -> bool:
 def _remove_stale(folder: Path) -> None:
     for file in folder.glob("*.json"):
         with suppress(OSError, ValueError):
-            if time.time() - file.stat().st_mtime > _STALE_SECONDS and not _alive(int(file.name.partition("-")[0])):
+            if time.time() - file.stat().st_mtime > _STALE_SECONDS and not alive(int(file.name.partition("-")[0])):
                 file.unlink()
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

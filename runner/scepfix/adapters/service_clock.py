@@ -8,6 +8,8 @@ from email.utils import parsedate_to_datetime
 from scepfix.adapters.web_service import Reply
 from scepfix.domain.check import Check, CheckResult
 
+#: Okta and Entra take no signature that is further off, and from there on a device's clock is a fault, too.
+MOST_SECONDS = 300
 #: From here on a difference is told in minutes.
 _MINUTES_FROM_SECONDS = 120
 
@@ -24,13 +26,13 @@ def offset_seconds(reply: Reply, now: datetime) -> float | None:
         return None
 
 
-def clock_check(check_id: str, service: str, reply: Reply, now: datetime, most_seconds: float) -> Check:
-    """Given the check's id, the service's name in words, an answer of it, our time when it came and how far apart both
-    clocks may be, return the check; never raises."""
+def clock_check(check_id: str, service: str, reply: Reply, now: datetime) -> Check:
+    """Given the check's id, the service's name in words, an answer of it and our time when it came, return the check;
+    never raises."""
     off = offset_seconds(reply, now)
     if off is None:
         return Check(check_id, CheckResult.UNKNOWN, f"{service} does not say what time it is")
-    if abs(off) <= most_seconds:
+    if abs(off) <= MOST_SECONDS:
         return Check(check_id, CheckResult.PASS, f"this machine's clock agrees with that of {service}")
     far = f"{abs(off):.0f} seconds" if abs(off) < _MINUTES_FROM_SECONDS else f"{abs(off) / 60:.0f} minutes"
     return Check(

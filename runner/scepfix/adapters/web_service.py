@@ -64,9 +64,10 @@ class Authorization(Protocol):
 class BearerToken:
     """A secret that is sent as it is. It is read again where the service refused it, so that a rotated one counts."""
 
-    def __init__(self, settings: ServiceSettings, key: str) -> None:
-        """``key`` names the secret in the settings; where they have none, nothing is sent."""
-        self._settings, self._key, self._token = settings, key, ""
+    def __init__(self, settings: ServiceSettings, key: str, scheme: str = "Bearer") -> None:
+        """``key`` names the secret in the settings; where they have none, nothing is sent. ``scheme`` stands before it
+        in the header."""
+        self._settings, self._key, self._scheme, self._token = settings, key, scheme, ""
 
     def headers(self, service: WebService, *, fresh: bool) -> Mapping[str, str]:
         """Return the header, or none. Raise UsageError where the secret cannot be had or is no token."""
@@ -80,7 +81,7 @@ class BearerToken:
                     hint="the token and nothing else belongs there",
                 )
             self._token = token
-        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        return {"Authorization": f"{self._scheme} {self._token}"} if self._token else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ from scepfix.service.plan import ANSWERED
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.argument("devices", metavar="[DEVICE…]", nargs=-1)
-@click.option("--devices", "devices_file", metavar="FILE", help="A file with one device name a line; - is stdin.")
+@click.option(
+    "--devices", "devices_file", metavar="FILE", help="A file with a name or serial number a line; - is stdin."
+)
 @click.option("--group", metavar="G", help="A group of the inventory.")
 @click.option("-i", "--inventory", metavar="INVENTORY", required=True, help="The Ansible inventory.")
 @click.option("--only-fault", metavar="F", help="Keep only the devices diagnosed with this fault.")

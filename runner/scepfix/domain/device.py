@@ -34,6 +34,11 @@ class Identity:
     hardware_uuid: str = ""
     mdm_id: str = ""
 
+    @property
+    def nameless(self) -> bool:
+        """Is there no key of the device itself, so that nobody can tell which it is?"""
+        return not (self.serial_number or self.hardware_uuid)
+
     def as_document(self) -> dict[str, str]:
         return {"serial_number": self.serial_number, "hardware_uuid": self.hardware_uuid, "mdm_id": self.mdm_id}
 

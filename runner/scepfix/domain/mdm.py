@@ -116,7 +116,8 @@ class ManagedProfile:
 
     ``comes_back``: "" where a device that leaves the exclusion group gets it by itself, else why not. ``referred_by``:
     profiles and groups that need it. ``changed_at``: when the profile or its secret last changed; ``last_issued_at``:
-    when a certificate last came through it. ``group_uses``: what else the exclusion group excludes or targets.
+    when a certificate last came through it. ``group_uses``: what else the exclusion group excludes or targets, where
+    that was asked too (service.mdm_stages.whole_profile).
     """
 
     identifier: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from scepfix.domain.errors import RefusedError
 from scepfix.domain.inert import visible
@@ -21,14 +20,6 @@ _CLOCKS_DIFFER = timedelta(minutes=5)
 
 SIGNATURE = "signature"
 UNAUTHENTICATED = "unauthenticated"
-
-
-class Signatures(Protocol):
-    """Tells whose signature it is."""
-
-    def signer(self, message: bytes, signature_file: str) -> str:
-        """Given a message and the path of its signature, return the person; raise where it does not count."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

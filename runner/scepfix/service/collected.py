@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 from scepfix.domain.device import Observation
 from scepfix.domain.errors import ScepfixError
+from scepfix.domain.mdm_answer import CollectedAnswer, CollectedDevice
 from scepfix.domain.moment import rfc3339
 from scepfix.domain.remediation import Stage, StageAnswer, StageResult
-from scepfix.domain.run import COLLECTOR, LINE_HOURS, CollectedAnswer, CollectedDevice, Run, RunDevice
+from scepfix.domain.run import COLLECTOR, LINE_HOURS, Run, RunDevice
 from scepfix.parsers.collected_line import parse_collected_line
 from scepfix.service import stages
 from scepfix.service.ports import Clock, Mdm

@@ -16,6 +16,7 @@ from scepfix.domain.moment import rfc3339
 from scepfix.domain.policy import RepairPolicy
 from scepfix.domain.remediation import Remediation
 from scepfix.parsers.certificates import parse_certificates
+from scepfix.service.mdm_stages import whole_profile
 from scepfix.service.ports import Inventory, Mdm, Okta, SmallFiles
 from scepfix.service.refusals import listed, of_profile
 from scepfix.service.rescue import left_behind
@@ -113,6 +114,7 @@ WAY_BACK: Mapping[str, _WayBack] = {
         "take the exclusion group out of everything but this one profile: it is scepfix's alone",
     ),
 }
+_CREDENTIALS = "mdm.credentials"
 _CHANNEL = "channel-needs-certificate"
 _BY_HAND = (
     "look by hand: which Wi-Fi, 802.1X and VPN settings, and which apps, use this certificate? A device that reaches "
@@ -139,6 +141,7 @@ class _Doctor:
     def __init__(self, ways: Ways) -> None:
         self._ways = ways
         self._mdm: Mdm | None = None
+        self._let_in = True
 
     def lines(self) -> Iterator[Check]:
         ways = self._ways
@@ -311,10 +314,16 @@ class _Doctor:
             yield _fails("mdm.settings", f"{error.where}: {error.message}", error.hint)
             return
         yield _passes("mdm.settings", "the settings name an MDM")
-        yield from _look(self._mdm.checks, "mdm.checks")
+        yield from _look(partial(self._provider, self._mdm), "mdm.checks")
+
+    def _provider(self, mdm: Mdm) -> Iterator[Check]:
+        for check in mdm.checks():
+            if check.id == _CREDENTIALS:
+                self._let_in = check.result is CheckResult.PASS
+            yield check
 
     def _profile(self) -> Iterator[Check]:
-        profile = self._opened().profile()
+        profile = whole_profile(self._opened())
         found = {one.code: one.text for one in of_profile(profile)}
         for code, line in WAY_BACK.items():
             if code in found:
@@ -345,6 +354,9 @@ class _Doctor:
             raise ScepfixError("no-mdm", _NO_MDM[0], hint=_NO_MDM[1])
         if self._mdm is None:
             raise ScepfixError("no-mdm", "the MDM could not be opened", hint="see mdm.settings")
+        if not self._let_in:
+            # Asked again, it would say the same, and take its time.
+            raise ScepfixError("no-mdm", f"the MDM does not let us in: see {_CREDENTIALS}")
         return self._mdm
 
     # --- Okta -----------------------------------------------------------------------------------------------------

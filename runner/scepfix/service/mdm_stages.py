@@ -7,10 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
+from scepfix.domain.device import Identity
 from scepfix.domain.errors import ScepfixError
-from scepfix.domain.mdm import MdmDevice
+from scepfix.domain.mdm import ManagedProfile, MdmDevice
+from scepfix.domain.mdm_answer import MdmAnswer
 from scepfix.domain.remediation import StageResult
-from scepfix.domain.run import EXCLUDE, NUDGE, PUT_BACK, Effect, MdmAnswer, Run, RunDevice
+from scepfix.domain.run import EXCLUDE, NUDGE, PUT_BACK, Effect, Run, RunDevice
 from scepfix.service.ports import Clock, Mdm
 from scepfix.service.stages import to_exclude, to_put_back
 
@@ -28,12 +30,17 @@ class Journal(Protocol):
 
 def look(mdm: Mdm, run: Run, clock: Clock, *, with_profile: bool = True) -> MdmAnswer:
     """Read devices in bulk, and the profile if wanted. Raise ScepfixError where the MDM does not answer."""
-    profile = mdm.profile() if with_profile else None
+    profile = whole_profile(mdm) if with_profile else None
     serials = {device.identity.serial_number: host for host, device in run.devices.items()}
     serials.pop("", None)
     found = mdm.devices(sorted(serials)) if serials else {}
     by_host = {host: found[serial] for serial, host in serials.items() if serial in found}
     return MdmAnswer(clock.now(), profile, by_host)
+
+
+def whole_profile(mdm: Mdm) -> ManagedProfile:
+    """Return the profile, and what else uses the exclusion group: all that a removal is judged by."""
+    return replace(mdm.profile(), group_uses=mdm.group_uses())
 
 
 def exclude(mdm: Mdm, run: Run, answer: MdmAnswer, hosts: Collection[str], journal: Journal) -> tuple[str, ...]:
@@ -141,8 +148,15 @@ def left_out(effects: Iterable[Effect]) -> frozenset[str]:
 
 
 def put_back_members(mdm: Mdm, ids: Collection[str], intent: str, journal: Journal) -> Mapping[str, MdmDevice]:
-    """Put back those of the ids that are in the exclusion group now; return them by id."""
-    found = {member.identity.mdm_id: member for member in mdm.members() if member.identity.mdm_id in ids}
+    """Put back those of the ids that are in the exclusion group now; return them by id.
+
+    Where the group has members of whom the MDM cannot tell now who they are, all the ids are put back: one of them may
+    be among those, and leaving the group twice does no harm.
+    """
+    members = mdm.members()
+    found = {member.identity.mdm_id: member for member in members if member.identity.mdm_id in ids}
+    if any(member.identity.nameless for member in members):
+        found |= {one: MdmDevice(Identity(mdm_id=one), one) for one in ids if one not in found}
     if found:
         _call(mdm.put_back, PUT_BACK, sorted(found), intent, journal)
         _call(mdm.nudge, NUDGE, sorted(found), intent, journal)

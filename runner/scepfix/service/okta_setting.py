@@ -4,31 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from scepfix.domain.errors import RefusedError, ScepfixError
 from scepfix.domain.inert import visible
 from scepfix.domain.moment import rfc3339
-from scepfix.service.approve import Signatures, same_person
+from scepfix.service.approve import same_person
+from scepfix.service.ports import OrgSetting, Signatures
 
 SETTING = "recovery-pin"
 #: An approval is for now, not for some day.
 LONGEST_APPROVAL = timedelta(days=7)
-
-
-class OrgSetting(Protocol):
-    """Enable Device Recovery PIN for Desktop MFA of one org."""
-
-    @property
-    def org(self) -> str: ...
-
-    def read(self) -> bool:
-        """Is it on?"""
-        ...
-
-    def write(self, enabled: bool) -> None:
-        """Set it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

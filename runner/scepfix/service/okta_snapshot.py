@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from scepfix.domain.errors import InputError, RefusedError, UsageError
 from scepfix.domain.inert import visible
 from scepfix.domain.moment import rfc3339
 from scepfix.parsers.okta_deletions import Deletion, read_deletions, read_export
 from scepfix.parsers.okta_snapshot import KnownDevice, Snapshot, keys_of
-from scepfix.service.ports import SmallFiles
+from scepfix.service.ports import Directory, SmallFiles
 
 #: Okta keeps its System Log so long.
 LOG_DAYS = 90
 #: The serial numbers that an inventory can have (parsers/connection_values.py), each a line of a list.
 _SELECTABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{1,58}[A-Za-z0-9]", re.ASCII)
-
-
-class Directory(Protocol):
-    """The devices of an Okta org, and its log; read only."""
-
-    def devices(self) -> Iterator[KnownDevice]:
-        """Yield every device record."""
-        ...
-
-    def lives(self, device_id: str) -> bool:
-        """Can the record of that id be read?"""
-        ...
-
-    def deletions(self, since: datetime, until: datetime) -> tuple[Deletion, ...]:
-        """Return the deletions that the log has of that time."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

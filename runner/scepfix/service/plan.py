@@ -19,6 +19,7 @@ from scepfix.domain.policy import RepairPolicy
 from scepfix.parsers.connection_values import channel_of
 from scepfix.parsers.service_settings import ServiceSettings
 from scepfix.service.diagnose import diagnose_evidence
+from scepfix.service.mdm_stages import whole_profile
 from scepfix.service.observe import NotObserved
 from scepfix.service.observed_evidence import evidence_of_mdm, evidence_of_observation
 from scepfix.service.ports import InventoryDevice, Mdm, Okta, Settings
@@ -83,7 +84,7 @@ def make_plan(
     """
     aside: list[SetAside] = []
     seen = _seen(devices, observations, mdm, policy, aside)
-    profile = mdm.profile() if mdm is not None and seen else None
+    profile = whole_profile(mdm) if mdm is not None and seen else None
     planned: list[PlannedDevice] = []
     for one in seen:
         elsewhere = _somebody_else(one, names)

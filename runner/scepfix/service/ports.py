@@ -17,6 +17,8 @@ from scepfix.domain.fault import Catalogue
 from scepfix.domain.mdm import CertificateList, CollectedText, ManagedProfile, MdmDevice
 from scepfix.domain.plan import Plan
 from scepfix.domain.remediation import Approval, Intent, Remediation, Stage, StageResult
+from scepfix.parsers.okta_deletions import Deletion
+from scepfix.parsers.okta_snapshot import KnownDevice
 
 
 class SmallFiles(Protocol):
@@ -103,6 +105,13 @@ class Mdm(Protocol):
         """Return the SCEP profile that scepfix may move. Raise MdmError."""
         ...
 
+    def group_uses(self) -> tuple[str, ...]:
+        """Return in words what else than this profile the exclusion group targets or excludes; it may take many calls.
+
+        ``profile`` does not look at that.
+        """
+        ...
+
     def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
         """Given serial numbers, return the records found, by serial number, in as few calls as possible."""
         ...
@@ -156,6 +165,45 @@ class Okta(Protocol):
 
     def registered(self, identity: Identity, person: str, since: datetime) -> bool | None:
         """Has that person registered since then, on the record that exists now? None where it cannot be known."""
+        ...
+
+
+class Signatures(Protocol):
+    """Tells whose signature it is."""
+
+    def signer(self, message: bytes, signature_file: str) -> str:
+        """Given a message and the path of its signature, return the person; raise where it does not count."""
+        ...
+
+
+class Directory(Protocol):
+    """The devices of an Okta org, and its log; read only."""
+
+    def devices(self) -> Iterator[KnownDevice]:
+        """Yield every device record."""
+        ...
+
+    def lives(self, device_id: str) -> bool:
+        """Can the record of that id be read?"""
+        ...
+
+    def deletions(self, since: datetime, until: datetime) -> tuple[Deletion, ...]:
+        """Return the deletions that the log has of that time."""
+        ...
+
+
+class OrgSetting(Protocol):
+    """Enable Device Recovery PIN for Desktop MFA of one org."""
+
+    @property
+    def org(self) -> str: ...
+
+    def read(self) -> bool:
+        """Is it on?"""
+        ...
+
+    def write(self, enabled: bool) -> None:
+        """Set it."""
         ...
 
 

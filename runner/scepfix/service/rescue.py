@@ -46,7 +46,7 @@ def left_behind(
     A member of which nobody knows who it is may be one that a repair wants there: it stays while there is one.
     """
     wanted = [one for one in remediations if _wants_removal(one, policy, now)]
-    return [one for one in members if not _is_wanted(one.identity, wanted) and (_is_known(one) or not wanted)]
+    return [one for one in members if not _is_wanted(one.identity, wanted) and not (one.identity.nameless and wanted)]
 
 
 def put_back_left_out(
@@ -67,11 +67,6 @@ def _wants_removal(remediation: Remediation, policy: RepairPolicy, now: datetime
     if asked is None or remediation.reinstall_asked_at is not None:
         return False
     return now - asked < timedelta(hours=policy.put_back_after_hours)
-
-
-def _is_known(member: MdmDevice) -> bool:
-    """Without a key of the device itself nobody can tell whether it is one that is being repaired."""
-    return bool(member.identity.serial_number or member.identity.hardware_uuid)
 
 
 def _is_wanted(member: Identity, wanted: Sequence[Remediation]) -> bool:

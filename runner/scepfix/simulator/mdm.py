@@ -287,6 +287,9 @@ class MdmOnAClock:
     def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
         return self._mdm.devices(serial_numbers, self._now())
 
+    def group_uses(self) -> tuple[str, ...]:
+        return self._mdm.profile().group_uses
+
     def members(self) -> tuple[MdmDevice, ...]:
         return self._mdm.members(self._now())
 

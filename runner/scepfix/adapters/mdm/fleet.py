@@ -6,13 +6,13 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
+from scepfix.adapters.doctor_lines import lines_of
 from scepfix.adapters.mdm import MdmError
-from scepfix.adapters.secret_values import secret
-from scepfix.adapters.web_service import Reply, WebService
+from scepfix.adapters.service_clock import clock_check
+from scepfix.adapters.web_service import BearerToken, Reply, WebService
 from scepfix.domain.check import Check, CheckResult
 from scepfix.domain.device import Identity
 from scepfix.domain.errors import InputError, ScepfixError, UsageError
@@ -35,7 +35,6 @@ _OPENED = 5
 _LOOKS = 4
 #: So many hosts in a row that cannot be reached: it is Fleet that is down.
 _SILENT = 5
-_CLOCK_SECONDS = 300
 _NEWER = "Fleet 4.69 or newer is needed"
 
 _READ = "the role Observer or more"
@@ -45,28 +44,17 @@ Given = ParamSpec("Given")
 Found = TypeVar("Found")
 
 
-class _Token:
-    """Implements adapters.web_service.Authorization: the token of an API-only user, read again where it is refused."""
-
-    def __init__(self, settings: ServiceSettings) -> None:
-        self._settings = settings
-
-    def headers(self, service: WebService, *, fresh: bool) -> Mapping[str, str]:
-        return {"Authorization": f"Bearer {secret(self._settings, 'token')}"}
-
-
 class Fleet:
-    """Implements service.ports.Mdm. ``read_only``: what would change something is refused before any call."""
+    """Implements service.ports.Mdm."""
 
     def __init__(
         self,
         settings: ServiceSettings,
-        read_only: bool,
         *,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._settings, self._read_only, self._sleep, self._now = settings, read_only, sleep, now
+        self._settings, self._sleep, self._now = settings, sleep, now
         self._profile_uuid = settings.profile.strip()
         if not _PROFILE.fullmatch(self._profile_uuid):
             raise UsageError(
@@ -75,7 +63,7 @@ class Fleet:
                 where="mdm.profile",
                 hint="GET /api/v1/fleet/configuration_profiles lists them",
             )
-        self._service = WebService(settings, "mdm", MdmError, _Token(settings), sleep=sleep)
+        self._service = WebService(settings, "mdm", MdmError, BearerToken(settings, "token"), sleep=sleep)
         self._found_label: tuple[int, str] | None = None
 
     # --- reading --------------------------------------------------------------------------------------------------
@@ -98,9 +86,20 @@ class Fleet:
             changed_at=parse_rfc3339(found.get("updated_at")),
             last_issued_at=max(newest, default=None),
             declarative=declarative,
-            # Who changes the label has been told before.
-            group_uses=self._label_uses(found) if self._read_only else (),
         )
+
+    def group_uses(self) -> tuple[str, ...]:
+        """Return the names of the other configuration profiles of the team that name the label. Raise MdmError."""
+        _, label = self._label()
+        team = self._profile_document().get("team_id")
+        query = {"team_id": int(team)} if team else {}
+        uses = []
+        for one in self._pages("/configuration_profiles", "profiles", query):
+            labels = self._read(read.read_labels, one)
+            named = labels.exclude_any | labels.include_all | labels.include_any
+            if one.get("profile_uuid") != self._profile_uuid and label in named:
+                uses.append(visible(str(one.get("name"))))
+        return tuple(uses)
 
     def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
         """Given serial numbers, return the records found, by serial number: two calls for each. Raise MdmError."""
@@ -153,7 +152,6 @@ class Fleet:
         Fleet has one call for many devices, but that takes the whole list of the label's hosts: somebody else's change
         would be lost.
         """
-        self._may_change()
         # A label that takes nobody is refused before any change.
         self._members()
         wanted = dict.fromkeys(mdm_ids)
@@ -173,7 +171,6 @@ class Fleet:
         All that can be put back are, whatever becomes of one; then the first cause is told, and how many are left. Only
         where so many in a row cannot be reached that Fleet is down, no more are asked.
         """
-        self._may_change()
         self._label()
         wanted = dict.fromkeys(mdm_ids)
         left, silent = set(wanted), 0
@@ -211,7 +208,6 @@ class Fleet:
 
     def nudge(self, mdm_ids: Sequence[str]) -> None:
         """Ask the devices for a fresh report; Fleet itself wakes a Mac for a command. Raise MdmError."""
-        self._may_change()
         for one in filter(_NUMBER.fullmatch, mdm_ids):
             self._service.ask("POST", f"{_API}/hosts/{one}/refetch", needs=_WRITE, repeatable=True)
 
@@ -229,12 +225,6 @@ class Fleet:
                 break
             self._sleep(0.5 * 2**look)
         return now
-
-    def _may_change(self) -> None:
-        if self._read_only:
-            raise self._service.wrong(
-                "refused", "the MDM was opened to read only", "a preview changes nothing; this is a fault of scepfix"
-            )
 
     # --- the profile and its label --------------------------------------------------------------------------------
 
@@ -373,6 +363,10 @@ class Fleet:
 
     def _get(self, path: str, query: Mapping[str, str | int] | None = None) -> Any:
         reply = self._service.ask("GET", _API + path, query=query, needs=_READ, accept=(404,))
+        if reply.status == 404 and not reply.header("content-type").startswith("application/json"):
+            raise self._service.wrong(
+                "tenant", "this is no Fleet server: what it says (404) is not Fleet's", "check mdm.url"
+            )
         return None if reply.status == 404 else self._service.json(reply)
 
     def _pages(self, path: str, key: str, query: Mapping[str, str | int] | None = None) -> list[Mapping[str, Any]]:
@@ -414,83 +408,65 @@ class Fleet:
 
     def checks(self) -> Iterator[Check]:
         """Yield what can be seen of credentials, privileges, profile, label and clock; never raises."""
-        for name, look in (
-            ("mdm.credentials", self._check_credentials),
-            ("mdm.privileges", self._check_privileges),
-            ("mdm.profile", self._check_profile),
-            ("mdm.exclusion-group", self._check_label),
-            ("mdm.clock", self._check_clock),
-        ):
-            try:
-                result, message, hint = look()
-            except ScepfixError as error:
-                result = CheckResult.UNKNOWN if error.code == "mdm-unreachable" else CheckResult.FAIL
-                message, hint = error.message, error.hint
-            yield Check(name, result, message, hint)
+        return lines_of(
+            "mdm.credentials",
+            {
+                "mdm.credentials": self._check_credentials,
+                "mdm.privileges": self._check_privileges,
+                "mdm.profile": self._check_profile,
+                "mdm.exclusion-group": self._check_label,
+                "mdm.clock": self._check_clock,
+            },
+        )
 
     def _me(self) -> Mapping[str, Any]:
         found = self._known(self._get("/me"), "url").get("user")
         return found if isinstance(found, dict) else {}
 
-    def _check_credentials(self) -> tuple[CheckResult, str, str]:
+    def _check_credentials(self, line: str) -> Check:
         self._me()
-        return CheckResult.PASS, "Fleet takes the token", ""
+        return Check(line, CheckResult.PASS, "Fleet takes the token")
 
-    def _check_privileges(self) -> tuple[CheckResult, str, str]:
+    def _check_privileges(self, line: str) -> Check:
         user = self._me()
         roles = {str(user.get("global_role"))}
         teams = user.get("teams")
         roles |= {str(one.get("role")) for one in teams if isinstance(one, dict)} if isinstance(teams, list) else set()
         if roles & {"admin", "maintainer"}:
-            return CheckResult.PASS, "the token's user may change labels", ""
+            return Check(line, CheckResult.PASS, "the token's user may change labels")
         shown = visible(", ".join(sorted(roles - {"None"})) or "none")
-        return CheckResult.FAIL, f"the token's user may not change labels: its role is {shown}", f"give it {_WRITE}"
+        message = f"the token's user may not change labels: its role is {shown}"
+        return Check(line, CheckResult.FAIL, message, f"give it {_WRITE}")
 
-    def _check_profile(self) -> tuple[CheckResult, str, str]:
+    def _check_profile(self, line: str) -> Check:
         profile = self.profile()
         setting_up = "see docs/providers/fleet.md, section Setting up"
         if profile.declarative:
-            return CheckResult.FAIL, "the profile is a declaration: a label does not bring it back", setting_up
+            message = "the profile is a declaration: a label does not bring it back"
+            return Check(line, CheckResult.FAIL, message, setting_up)
         if "com.apple.security.scep" not in profile.payload_types:
-            return CheckResult.FAIL, "that profile is no SCEP profile", "check mdm.profile in the settings"
+            return Check(line, CheckResult.FAIL, "that profile is no SCEP profile", "check mdm.profile in the settings")
         if profile.comes_back:
-            return CheckResult.FAIL, profile.comes_back, setting_up
-        return CheckResult.PASS, f"{profile.name} comes back to a device that loses the exclusion label", ""
+            return Check(line, CheckResult.FAIL, profile.comes_back, setting_up)
+        return Check(line, CheckResult.PASS, f"{profile.name} comes back to a device that loses the exclusion label")
 
-    def _check_label(self) -> tuple[CheckResult, str, str]:
+    def _check_label(self, line: str) -> Check:
         self._members()
         label_id, name = self._label()
         profile = self._profile_document()
         if name not in self._read(read.read_labels, profile).exclude_any:
-            return CheckResult.FAIL, "the profile does not exclude it", "set labels_exclude_any of the profile"
-        uses = self._label_uses(profile)
+            hint = "set labels_exclude_any of the profile"
+            return Check(line, CheckResult.FAIL, "the profile does not exclude it", hint)
+        uses = self.group_uses()
         if uses:
-            more = ", ".join(uses[:5])
-            return CheckResult.FAIL, f"label {label_id} is used for more: {more}", "only the SCEP profile may name it"
+            message = f"label {label_id} is used for more: {', '.join(uses[:5])}"
+            return Check(line, CheckResult.FAIL, message, "only the SCEP profile may name it")
         looked = "configuration profiles of this team were looked at, nothing else"
-        return CheckResult.PASS, f"only this profile names label {label_id} ({looked})", ""
+        return Check(line, CheckResult.PASS, f"only this profile names label {label_id} ({looked})")
 
-    def _label_uses(self, profile: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the names of the other configuration profiles of the team that name the exclusion label."""
-        _, label = self._label()
-        query = {"team_id": int(profile["team_id"])} if profile.get("team_id") else {}
-        uses = []
-        for one in self._pages("/configuration_profiles", "profiles", query):
-            labels = self._read(read.read_labels, one)
-            named = labels.exclude_any | labels.include_all | labels.include_any
-            if one.get("profile_uuid") != self._profile_uuid and label in named:
-                uses.append(visible(str(one.get("name"))))
-        return tuple(uses)
-
-    def _check_clock(self) -> tuple[CheckResult, str, str]:
-        reply = self._service.ask("GET", f"{_API}/me", accept=(404,))
-        try:
-            off = (self._now() - parsedate_to_datetime(reply.header("date"))).total_seconds()
-        except (ValueError, TypeError):
-            return CheckResult.UNKNOWN, "Fleet does not say what time it is", ""
-        if abs(off) > _CLOCK_SECONDS:
-            return CheckResult.FAIL, f"this computer's clock is off by {off:.0f} seconds", "set it by NTP"
-        return CheckResult.PASS, "this computer's clock agrees with Fleet's", ""
+    def _check_clock(self, line: str) -> Check:
+        reply = self._service.ask("GET", f"{_API}/me")
+        return clock_check(line, "Fleet", reply, self._now())
 
 
 def _numbers(mdm_ids: Iterable[str]) -> frozenset[int]:

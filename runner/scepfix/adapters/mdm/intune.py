@@ -6,12 +6,13 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 from urllib.parse import quote
 
+from scepfix.adapters.doctor_lines import lines_of
 from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.mdm.microsoft_graph import BATCH, Graph, Part, utc_now
+from scepfix.adapters.service_clock import clock_check
 from scepfix.domain.check import Check, CheckResult
 from scepfix.domain.device import Identity
 from scepfix.domain.errors import ScepfixError, UsageError
@@ -29,7 +30,6 @@ _CLAUSES = 15
 #: A member of the exclusion group that Intune does not manage is named by its Entra object.
 _DIRECTORY = "directory:"
 _FIELDS = "id,deviceName,serialNumber,udid,azureADDeviceId,lastSyncDateTime,managementState"
-_CLOCK_SECONDS = 300
 
 _DEVICES = "DeviceManagementManagedDevices.Read.All"
 _SYNC = "DeviceManagementManagedDevices.PrivilegedOperations.All"
@@ -69,17 +69,16 @@ class _Member(NamedTuple):
 
 
 class Intune:
-    """Implements service.ports.Mdm. ``read_only``: what would change something is refused before any call."""
+    """Implements service.ports.Mdm."""
 
     def __init__(
         self,
         settings: ServiceSettings,
-        read_only: bool,
         *,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._read_only, self._now = read_only, now
+        self._now = now
         self._profile_id = _guid(settings, "profile", "the id of the SCEP profile, as in its address in the portal")
         self._group_id = _guid(settings, "exclusion_group", "the object id of the group, as Entra shows it")
         self._script_id = settings.text("collector_script") and _guid(
@@ -112,9 +111,19 @@ class Intune:
             comes_back=back,
             changed_at=read.moment(found.get("lastModifiedDateTime")),
             last_issued_at=read.last_issued(self._certificate_states(kind)),
-            # Who changes the group has been told before.
-            group_uses=self._group_uses() if self._read_only else (),
         )
+
+    def group_uses(self) -> tuple[str, ...]:
+        """Return the names of the other configuration profiles that the exclusion group is in. Raise MdmError."""
+        path = "/beta/deviceManagement/deviceConfigurations"
+        query = {"$expand": "assignments", "$select": "id,displayName"}
+        found = self._graph.pages(path, _CONFIGURATION, query=query) or []
+        uses = []
+        for one in found:
+            targets = self._read(read.targets_of, one)
+            if self._group_id in targets.include | targets.exclude and str(one.get("id")).lower() != self._profile_id:
+                uses.append(visible(str(one.get("displayName") or one.get("id"))))
+        return tuple(uses)
 
     def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
         """Given serial numbers, return the records found, by serial number. Raise MdmError.
@@ -185,7 +194,6 @@ class Intune:
 
     def exclude(self, mdm_ids: Sequence[str]) -> None:
         """Add the devices to the exclusion group, twenty in one change. Raise MdmError."""
-        self._may_change()
         objects = self._objects(mdm_ids)
         if len(objects) < len(set(mdm_ids)):
             missing = len(set(mdm_ids)) - len(objects)
@@ -202,7 +210,6 @@ class Intune:
         All that can be put back are, whatever becomes of one; then the first cause is told, and how many are left. One
         that Intune knows no more may still be in the group under its Entra object: that is no success.
         """
-        self._may_change()
         wanted = list(dict.fromkeys(mdm_ids))
         objects, causes = self._where(wanted)
         out = sorted(set(objects.values()))
@@ -228,16 +235,9 @@ class Intune:
 
     def nudge(self, mdm_ids: Sequence[str]) -> None:
         """Ask the devices to check in now. Raise MdmError."""
-        self._may_change()
         parts = [Part("POST", f"/deviceManagement/managedDevices/{one}/syncDevice") for one in _guids(mdm_ids)]
         # A device that cannot be asked comes by itself.
         self._graph.batch("v1.0", parts, _SYNC)
-
-    def _may_change(self) -> None:
-        if self._read_only:
-            raise self._graph.wrong(
-                "refused", "the MDM was opened to read only", "a preview changes nothing; this is a fault of scepfix"
-            )
 
     def _add(self, objects: Sequence[str]) -> None:
         for start in range(0, len(objects), BATCH):
@@ -475,86 +475,62 @@ class Intune:
 
     def checks(self) -> Iterator[Check]:
         """Yield what can be seen of credentials, privileges, profile, group and clock; never raises."""
-        for name, look in (
-            ("mdm.credentials", self._check_credentials),
-            ("mdm.privileges", self._check_privileges),
-            ("mdm.profile", self._check_profile),
-            ("mdm.exclusion-group", self._check_group),
-            ("mdm.clock", self._check_clock),
-        ):
-            try:
-                wrong, right = look()
-            except ScepfixError as error:
-                result = CheckResult.UNKNOWN if error.code == "mdm-unreachable" else CheckResult.FAIL
-                yield Check(name, result, error.message, error.hint)
-                continue
-            if wrong is None:
-                yield Check(name, CheckResult.UNKNOWN, right, "")
-            elif wrong:
-                yield Check(name, CheckResult.FAIL, *wrong)
-            else:
-                yield Check(name, CheckResult.PASS, right)
+        return lines_of(
+            "mdm.credentials",
+            {
+                "mdm.credentials": self._check_credentials,
+                "mdm.privileges": self._check_privileges,
+                "mdm.profile": self._check_profile,
+                "mdm.exclusion-group": self._check_group,
+                "mdm.clock": self._check_clock,
+            },
+        )
 
-    def _check_credentials(self) -> tuple[Sequence[str] | None, str]:
+    def _check_credentials(self, line: str) -> Check:
         self._graph.token.headers(self._graph.service, fresh=True)
-        return (), "Entra gives the app a token"
+        return Check(line, CheckResult.PASS, "Entra gives the app a token")
 
-    def _check_privileges(self) -> tuple[Sequence[str] | None, str]:
+    def _check_privileges(self, line: str) -> Check:
         roles = self._graph.token.roles(self._graph.service)
         if roles is None:
-            return None, "the token does not show the permissions of the app"
+            return Check(line, CheckResult.UNKNOWN, "the token does not show the permissions of the app")
         wanted = (*_ROLES, _ROLES_OF_COLLECTOR) if self._script_id else _ROLES
         missing = [choices[0] for choices in wanted if not roles & frozenset(choices)]
         if missing:
-            return (
-                f"the app lacks {', '.join(missing)}",
-                "App registrations > API permissions > Microsoft Graph > Application permissions, then grant consent",
-            ), ""
-        return (), "the app has the application permissions that it needs"
+            hint = "App registrations > API permissions > Microsoft Graph > Application permissions, then grant consent"
+            return Check(line, CheckResult.FAIL, f"the app lacks {', '.join(missing)}", hint)
+        return Check(line, CheckResult.PASS, "the app has the application permissions that it needs")
 
-    def _check_profile(self) -> tuple[Sequence[str] | None, str]:
+    def _check_profile(self, line: str) -> Check:
         profile = self.profile()
         if profile.comes_back:
-            return (profile.comes_back, "see docs/providers/intune.md, section Setting up"), ""
+            hint = "see docs/providers/intune.md, section Setting up"
+            return Check(line, CheckResult.FAIL, profile.comes_back, hint)
         if profile.scope != "system":
-            return ("the profile is for people, not for the computer", "Deployment channel: device"), ""
-        return (), f"{profile.name} comes back to a device that leaves the exclusion group"
+            message = "the profile is for people, not for the computer"
+            return Check(line, CheckResult.FAIL, message, "Deployment channel: device")
+        message = f"{profile.name} comes back to a device that leaves the exclusion group"
+        return Check(line, CheckResult.PASS, message)
 
-    def _check_group(self) -> tuple[Sequence[str] | None, str]:
+    def _check_group(self, line: str) -> Check:
         group = self._group_document()
         if "DynamicMembership" in (group.get("groupTypes") or ()):
-            return ("the exclusion group is dynamic", "make a group with assigned membership"), ""
+            return Check(line, CheckResult.FAIL, "the group is dynamic", "make a group with assigned membership")
         if group.get("securityEnabled") is False:
-            return ("the exclusion group is no security group", "make a security group"), ""
+            return Check(line, CheckResult.FAIL, "the exclusion group is no security group", "make a security group")
         if self._group_id not in self._targets(self._profile_document()).exclude:
-            return ("the profile does not exclude it", "add it at Assignments > Excluded groups of the profile"), ""
-        uses = self._group_uses()
+            hint = "add it at Assignments > Excluded groups of the profile"
+            return Check(line, CheckResult.FAIL, "the profile does not exclude it", hint)
+        uses = self.group_uses()
         if uses:
-            more = ", ".join(uses[:5])
-            return (f"it is used for more: {more}", "only the SCEP profile may exclude it, nothing may include it"), ""
-        return (), "only this profile excludes it (configuration profiles were looked at, nothing else)"
+            hint = "only the SCEP profile may exclude it, nothing may include it"
+            return Check(line, CheckResult.FAIL, f"it is used for more: {', '.join(uses[:5])}", hint)
+        message = "only this profile excludes it (configuration profiles were looked at, nothing else)"
+        return Check(line, CheckResult.PASS, message)
 
-    def _group_uses(self) -> tuple[str, ...]:
-        """Return the names of the other configuration profiles that the exclusion group is in."""
-        path = "/beta/deviceManagement/deviceConfigurations"
-        query = {"$expand": "assignments", "$select": "id,displayName"}
-        found = self._graph.pages(path, _CONFIGURATION, query=query) or []
-        uses = []
-        for one in found:
-            targets = self._read(read.targets_of, one)
-            if self._group_id in targets.include | targets.exclude and str(one.get("id")).lower() != self._profile_id:
-                uses.append(visible(str(one.get("displayName") or one.get("id"))))
-        return tuple(uses)
-
-    def _check_clock(self) -> tuple[Sequence[str] | None, str]:
-        reply = self._graph.service.ask("GET", self._group, query={"$select": "id"}, accept=(404,))
-        try:
-            off = (self._now() - parsedate_to_datetime(reply.header("date"))).total_seconds()
-        except (ValueError, TypeError):
-            return None, "Graph does not say what time it is"
-        if abs(off) > _CLOCK_SECONDS:
-            return (f"this computer's clock is off by {off:.0f} seconds", "set it by NTP"), ""
-        return (), "this computer's clock agrees with Graph's"
+    def _check_clock(self, line: str) -> Check:
+        reply = self._graph.service.ask("GET", self._group, query={"$select": "id"})
+        return clock_check(line, "Microsoft Graph", reply, self._now())
 
 
 def _guid(settings: ServiceSettings, key: str, hint: str) -> str:

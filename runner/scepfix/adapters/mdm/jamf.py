@@ -33,18 +33,17 @@ _OF_ATTRIBUTES = (
 
 
 class JamfPro:
-    """Implements service.ports.Mdm. ``read_only``: what would change something is refused before any call."""
+    """Implements service.ports.Mdm."""
 
     def __init__(
         self,
         settings: ServiceSettings,
-        read_only: bool,
         *,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._settings, self._read_only, self._now = settings, read_only, now
+        self._settings, self._now = settings, now
         self._service = JamfService(settings, sleep=sleep, monotonic=monotonic)
         self._ours = ProfileAndGroup(self._service, settings, monotonic)
         #: How Jamf calls a computer where MDM commands are, by its number.
@@ -67,8 +66,11 @@ class JamfPro:
             scope="system" if found.of_computer else "user",
             comes_back=self._ours.why_it_stays_away(found),
             last_issued_at=self._ours.last_issued(found),
-            group_uses=self._ours.group_uses() if self._read_only else (),
         )
+
+    def group_uses(self) -> tuple[str, ...]:
+        """Return what else uses the exclusion group: a question for each other profile. Raise MdmError."""
+        return self._ours.group_uses()
 
     def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
         """Given serial numbers, return the records found, by serial number. Raise MdmError."""
@@ -135,7 +137,6 @@ class JamfPro:
 
     def exclude(self, mdm_ids: Sequence[str]) -> None:
         """Add the devices to the exclusion group, in one change. Raise MdmError."""
-        self._may_change()
         self._ours.refuse_smart()
         self._change("computer_additions", mdm_ids, lambda: self._known(mdm_ids))
 
@@ -145,12 +146,10 @@ class JamfPro:
         A RemoveProfile that is still pending is left alone: Jamf can flush only *all* pending commands of a computer,
         other people's too. The InstallProfile that leaving the group queues comes after it.
         """
-        self._may_change()
         self._change("computer_deletions", mdm_ids, lambda: {one.number for one in self._ours.group().members})
 
     def nudge(self, mdm_ids: Sequence[str]) -> None:
         """Ask the devices to check in now, by a blank push. Raise MdmError."""
-        self._may_change()
         self._known([one for one in mdm_ids if one not in self._management_ids])
         names = sorted({self._management_ids.get(one, "") for one in mdm_ids} - {""})
         if names:
@@ -196,12 +195,6 @@ class JamfPro:
         computers = [self._service.read(jamf_pro.read_computer, said) for said in found]
         self._management_ids |= {one.number: one.management_id for one in computers}
         return {one.number for one in computers}
-
-    def _may_change(self) -> None:
-        if self._read_only:
-            raise self._service.wrong(
-                "refused", "the MDM was opened to read only", "a preview changes nothing; this is a fault of scepfix"
-            )
 
     # --- commands -------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
+from scepfix.adapters.doctor_lines import line_of, line_of_error, not_looked_at
 from scepfix.adapters.mdm.jamf_profile import ProfileAndGroup
 from scepfix.adapters.mdm.jamf_service import (
     COMMANDS,
@@ -22,10 +23,8 @@ from scepfix.domain.errors import ScepfixError
 from scepfix.domain.inert import visible
 from scepfix.parsers import jamf_pro
 
-_MOST_CLOCK_SECONDS = 30
+CREDENTIALS = "mdm.credentials"
 _FRESH_HOURS = 24
-#: These say that nobody could look; all others, that something is wrong.
-_COULD_NOT_LOOK = ("mdm-unreachable", "mdm-privilege", "mdm-answer")
 
 
 def checks(service: JamfService, ours: ProfileAndGroup, now: Callable[[], datetime]) -> Iterator[Check]:
@@ -36,17 +35,17 @@ def checks(service: JamfService, ours: ProfileAndGroup, now: Callable[[], dateti
         answered_at = now()
         said = service.json(version)
     except ScepfixError as error:
-        yield _not_passed("mdm.credentials", error)
+        yield line_of_error(CREDENTIALS, error)
         for name in ("mdm.privileges", "mdm.profile", "mdm.exclusion-group", "mdm.inventory", "mdm.clock"):
-            yield Check(name, CheckResult.UNKNOWN, "not looked at, since Jamf Pro did not let us in")
+            yield not_looked_at(name, CREDENTIALS)
         return
     number = visible(str(said.get("version", ""))) if isinstance(said, dict) else ""
-    yield Check("mdm.credentials", CheckResult.PASS, f"Jamf Pro {number} takes the API client")
+    yield Check(CREDENTIALS, CheckResult.PASS, f"Jamf Pro {number} takes the API client")
     yield from _privileges(service, ours)
-    yield _checked("mdm.profile", lambda: _profile(ours))
-    yield _checked("mdm.exclusion-group", lambda: _group(ours))
-    yield _checked("mdm.inventory", lambda: _inventory(service, now()))
-    yield clock_check("mdm.clock", "Jamf Pro", version, answered_at, _MOST_CLOCK_SECONDS)
+    yield line_of("mdm.profile", lambda name: _profile(ours))
+    yield line_of("mdm.exclusion-group", lambda name: _group(ours))
+    yield line_of("mdm.inventory", lambda name: _inventory(service, now()))
+    yield clock_check("mdm.clock", "Jamf Pro", version, answered_at)
 
 
 def _privileges(service: JamfService, ours: ProfileAndGroup) -> Iterator[Check]:
@@ -149,15 +148,3 @@ def _inventory(service: JamfService, now: datetime) -> Check:
         return Check(name, CheckResult.PASS, message)
     hint = "proof from the inventory alone waits that long: let a policy update it daily, or use the collector or SSH"
     return Check(name, CheckResult.UNKNOWN, message, hint)
-
-
-def _checked(name: str, check: Callable[[], Check]) -> Check:
-    try:
-        return check()
-    except ScepfixError as error:
-        return _not_passed(name, error)
-
-
-def _not_passed(name: str, error: ScepfixError) -> Check:
-    result = CheckResult.UNKNOWN if error.code in _COULD_NOT_LOOK else CheckResult.FAIL
-    return Check(name, result, error.message, error.hint)

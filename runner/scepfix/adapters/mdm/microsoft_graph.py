@@ -106,7 +106,12 @@ class EntraToken:
         }
         path = f"/{quote(self._tenant, safe='')}/oauth2/v2.0/token"
         reply = self._login.ask("POST", path, form=form, accept=(400, 401, 404), authorized=False, repeatable=True)
-        found = self._login.json(reply)
+        try:
+            found = self._login.json(reply)
+        except MdmError:
+            raise self._login.wrong(
+                "tenant", "what answers there gives no tokens of Entra", "check mdm.login_url and mdm.tenant"
+            ) from None
         if reply.status >= 400:
             raise self._refused(reply.status, found if isinstance(found, dict) else {})
         try:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from scepfix.adapters.doctor_lines import lines_of
 from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.mdm.nanomdm_journal import CERTIFICATES, IDENTITY, PROFILES, Journal, KnownDevice, Question
 from scepfix.adapters.mdm.nanomdm_receiver import listen_address, serve_webhook
@@ -62,7 +63,7 @@ _COMMANDS: Mapping[str, Mapping[str, Any]] = {
 
 
 class NanoMdm:
-    """Implements service.ports.Mdm. ``read_only``: nothing is sent to any device, not even a question."""
+    """Implements service.ports.Mdm. ``read_only``: no device is asked anything, and the journal is not written."""
 
     def __init__(
         self,
@@ -93,6 +94,10 @@ class NanoMdm:
             changed_at=datetime.fromtimestamp(path.stat().st_mtime, UTC),
             last_issued_at=self._journal.last_issued_at(),
         )
+
+    def group_uses(self) -> tuple[str, ...]:
+        """There is no group that anything else could use."""
+        return ()
 
     def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
         """Return the records found in the journal, by serial number; ask those devices that were silent.
@@ -133,7 +138,6 @@ class NanoMdm:
 
     def exclude(self, mdm_ids: Sequence[str]) -> None:
         """Send RemoveProfile to those devices, in one call for a hundred. Raise MdmError."""
-        self._may_change()
         command = {"RequestType": Change.REMOVE.value, "Identifier": self._settings.profile}
         self._change(Change.REMOVE, command, mdm_ids)
 
@@ -144,7 +148,6 @@ class NanoMdm:
         after every removal gets no second: it would enrol once more. Raise MdmError, or UsageError where the profile's
         file cannot be sent.
         """
-        self._may_change()
         sent = self._journal.not_to_install(set(mdm_ids))
         wanted = [one for one in mdm_ids if one not in sent]
         if not wanted:
@@ -160,7 +163,6 @@ class NanoMdm:
 
     def nudge(self, mdm_ids: Sequence[str]) -> None:
         """Push those devices, so that they check in now. Raise MdmError where a push was not taken."""
-        self._may_change()
         failed: list[str] = []
         for ids in _chunks(mdm_ids):
             said = self._result(self._service.ask("GET", f"/v1/push/{_path(ids)}", accept=(404, 500)))
@@ -178,18 +180,16 @@ class NanoMdm:
 
     def checks(self) -> Iterator[Check]:
         """Yield what can be seen of the API, the profile, the webhook and the push certificate; never raises."""
-        for check, look in (
-            ("mdm.credentials", self._check_credentials),
-            ("mdm.profile", self._check_profile),
-            ("mdm.webhook", self._check_webhook),
-            ("mdm.push", self._check_push),
-            ("mdm.exclusion-group", self._check_members),
-        ):
-            try:
-                yield look(check)
-            except ScepfixError as error:
-                unseen = error.code in ("mdm-unreachable", "mdm-journal")
-                yield Check(check, CheckResult.UNKNOWN if unseen else CheckResult.FAIL, error.message, error.hint)
+        return lines_of(
+            "mdm.credentials",
+            {
+                "mdm.credentials": self._check_credentials,
+                "mdm.profile": self._check_profile,
+                "mdm.webhook": self._check_webhook,
+                "mdm.push": self._check_push,
+                "mdm.exclusion-group": self._check_members,
+            },
+        )
 
     def _check_credentials(self, check: str) -> Check:
         self._look_whether_let_in()
@@ -279,12 +279,6 @@ class NanoMdm:
             self._ask(kind, [one.id for one in asked if _is_old(one.questions.get(kind), now, _DAY, _DAY)])
 
     # --- the API ------------------------------------------------------------------------------------------------------
-
-    def _may_change(self) -> None:
-        if self._read_only:
-            raise self._service.wrong(
-                "refused", "the MDM was opened to read only", "a preview changes nothing; this is a fault of scepfix"
-            )
 
     def _look_whether_let_in(self) -> None:
         """Ask something harmless, so that a wrong key or address is told before anything is begun.

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from scepfix.adapters.doctor_lines import lines_of
 from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.web_service import BearerToken, WebService
 from scepfix.domain.check import Check, CheckResult
-from scepfix.domain.errors import ScepfixError
 from scepfix.domain.inert import visible
 from scepfix.domain.mdm import CertificateList, CollectedText, ListedCertificate, ManagedProfile, MdmDevice
 from scepfix.domain.moment import parse_rfc3339
@@ -21,19 +21,15 @@ from scepfix.parsers.service_settings import ServiceSettings
 
 #: Devices of one question.
 _MOST = 1000
-#: Where these come back, a question about the MDM itself was not answered.
-_NOBODY_LOOKED = frozenset({"mdm-unreachable", "mdm-credentials", "secret", "settings"})
 
 Read = TypeVar("Read")
 
 
 class SimulatedMdm:
-    """Implements service.ports.Mdm. ``read_only``: what would change something is refused before any call."""
+    """Implements service.ports.Mdm."""
 
-    def __init__(
-        self, settings: ServiceSettings, read_only: bool, *, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        self._settings, self._read_only = settings, read_only
+    def __init__(self, settings: ServiceSettings, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._settings = settings
         self._service = WebService(settings, "mdm", MdmError, BearerToken(settings, "token"), sleep=sleep)
 
     def profile(self) -> ManagedProfile:
@@ -49,6 +45,10 @@ class SimulatedMdm:
             referred_by=tuple(map(visible, profile.referred_by)),
             group_uses=tuple(map(visible, profile.group_uses)),
         )
+
+    def group_uses(self) -> tuple[str, ...]:
+        """Return what else the exclusion group is used for. Raise MdmError."""
+        return self.profile().group_uses
 
     def devices(self, serial_numbers: Sequence[str]) -> Mapping[str, MdmDevice]:
         """Given serial numbers, return the records found, by serial number. Raise MdmError."""
@@ -81,36 +81,35 @@ class SimulatedMdm:
 
     def checks(self) -> Iterator[Check]:
         """Yield what can be seen of token, profile and exclusion group; never raises."""
-        yield _check("mdm.credentials", self._see_credentials, {"mdm-unreachable"})
-        yield _check("mdm.profile", self._see_profile, _NOBODY_LOOKED)
-        yield _check("mdm.exclusion-group", self._see_group, _NOBODY_LOOKED)
+        return lines_of(
+            "mdm.credentials",
+            {
+                "mdm.credentials": self._see_credentials,
+                "mdm.profile": self._see_profile,
+                "mdm.exclusion-group": self._see_group,
+            },
+        )
 
-    def _see_credentials(self) -> str:
+    def _see_credentials(self, line: str) -> Check:
         self._service.ask("GET", f"{self._group}/members", accept=(403, 404))
-        return "it takes the token"
+        return Check(line, CheckResult.PASS, "it takes the token")
 
-    def _see_profile(self) -> str:
-        return f"it has {self.profile().identifier}"
+    def _see_profile(self, line: str) -> Check:
+        return Check(line, CheckResult.PASS, f"it has {self.profile().identifier}")
 
-    def _see_group(self) -> str:
-        members, uses = self.members(), self.profile().group_uses
+    def _see_group(self, line: str) -> Check:
+        members, uses = self.members(), self.group_uses()
         if uses:
-            raise self._service.wrong(
-                "answer",
-                f"the exclusion group is not scepfix's alone: {', '.join(uses)}",
-                "make a group for scepfix that nothing else is scoped to or excludes",
-            )
-        return f"the exclusion group is scepfix's alone; {len(members)} in it now"
+            message = f"the exclusion group is not scepfix's alone: {', '.join(uses)}"
+            hint = "make a group for scepfix that nothing else is scoped to or excludes"
+            return Check(line, CheckResult.FAIL, message, hint)
+        return Check(line, CheckResult.PASS, f"the exclusion group is scepfix's alone; {len(members)} in it now")
 
     @property
     def _group(self) -> str:
         return f"/groups/{quote(self._settings.exclusion_group, safe='')}"
 
     def _change(self, path: str, mdm_ids: Sequence[str]) -> None:
-        if self._read_only:
-            raise self._service.wrong(
-                "refused", "the MDM was opened to read only", "a preview changes nothing; this is a fault of scepfix"
-            )
         reply = self._service.ask("POST", path, document={"ids": list(mdm_ids)}, needs="a token that may write")
         if reply.status == HTTPStatus.NOT_FOUND:
             raise self._service.wrong("answer", "there is no such group", "check mdm.exclusion_group in the settings")
@@ -141,14 +140,6 @@ class SimulatedMdm:
             return read(said)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._service.wrong("answer", "an answer of another form than expected", "is it this MDM?") from error
-
-
-def _check(name: str, look: Callable[[], str], unknown: Collection[str]) -> Check:
-    try:
-        return Check(name, CheckResult.PASS, look())
-    except ScepfixError as error:
-        result = CheckResult.UNKNOWN if error.code in unknown else CheckResult.FAIL
-        return Check(name, result, error.message, error.hint)
 
 
 def _device(said: Any) -> MdmDevice:

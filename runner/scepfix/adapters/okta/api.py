@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from scepfix.adapters.okta import OktaError
-from scepfix.adapters.okta.credentials import READ_SCOPES, ServiceApp, admin_console, authorization_of, no_org
+from scepfix.adapters.okta.credentials import READ_SCOPES, admin_console, authorization_of, no_org
 from scepfix.adapters.okta.rate_limits import RateLimits, wait_of_refusal
 from scepfix.adapters.web_service import Reply, WebService
 from scepfix.domain.errors import ScepfixError
@@ -46,11 +46,6 @@ class OktaApi:
     def org(self) -> str:
         """Its address, without a path."""
         return self._web.origin
-
-    @property
-    def granted(self) -> frozenset[str] | None:
-        """The scopes of the last access token; None where an API token is used, which has none."""
-        return self._authorization.granted if isinstance(self._authorization, ServiceApp) else None
 
     def get(
         self,

@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
+from scepfix.adapters.doctor_lines import line_of_error, not_looked_at
 from scepfix.adapters.okta.api import OktaApi
 from scepfix.adapters.service_clock import clock_check
 from scepfix.domain.check import Check, CheckResult
@@ -24,8 +25,8 @@ _GRANT = (
     "service app: Applications > the app > Okta API Scopes, and a role that may see it (Admin roles); "
     "API token: the role of its owner"
 )
-#: Okta itself takes no signature that is further off.
-_MOST_CLOCK_SECONDS = 300
+
+CREDENTIALS = "okta.credentials"
 
 Answer = TypeVar("Answer")
 
@@ -39,14 +40,14 @@ def checks_of(api: OktaApi, setting_path: str) -> Iterator[Check]:
         # What is no Okta org may answer 200, too.
         failed = _asked(lambda: api.document(first))[1]
     if first is None or failed is not None:
-        yield _failed("okta.credentials", failed)
+        yield _failed(CREDENTIALS, failed)
         for each in ("okta.scopes", "okta.setting", "okta.clock", "okta.log"):
-            yield Check(each, CheckResult.UNKNOWN, "not looked at: Okta gave no answer that can be used")
+            yield not_looked_at(each, CREDENTIALS)
         return
-    yield Check("okta.credentials", CheckResult.PASS, f"{api.org} takes our credentials")
+    yield Check(CREDENTIALS, CheckResult.PASS, f"{api.org} takes our credentials")
     yield _scopes(api)
     yield _setting(api, setting_path)
-    yield clock_check("okta.clock", "Okta", first, answered_at, _MOST_CLOCK_SECONDS)
+    yield clock_check("okta.clock", "Okta", first, answered_at)
     yield _log(api)
 
 
@@ -55,7 +56,7 @@ def _scopes(api: OktaApi) -> Check:
     for scope, (path, query) in _READS.items():
         reply, failed = _asked(partial(api.ask, "GET", path, query=query, accept=(403,)))
         if reply is None:
-            return _failed("okta.scopes", failed, CheckResult.UNKNOWN)
+            return _failed("okta.scopes", failed)
         if reply.status == 403:
             missing.append(scope)
     if missing:
@@ -66,7 +67,7 @@ def _scopes(api: OktaApi) -> Check:
 def _setting(api: OktaApi, path: str) -> Check:
     found, failed = _asked(lambda: api.get(path, accept=(403, 404)))
     if found is None:
-        return _failed("okta.setting", failed, CheckResult.UNKNOWN)
+        return _failed("okta.setting", failed)
     status, said = found
     enabled = said.get("desktopMFARecoveryPinEnabled") if status == 200 and isinstance(said, dict) else None
     if isinstance(enabled, bool):
@@ -91,7 +92,7 @@ def _log(api: OktaApi) -> Check:
     }
     reply, failed = _asked(lambda: api.ask("GET", "/api/v1/logs", query=query, accept=(403,)))
     if reply is None:
-        return _failed("okta.log", failed, CheckResult.UNKNOWN)
+        return _failed("okta.log", failed)
     if reply.status == 403:
         return Check("okta.log", CheckResult.FAIL, "refused (403): okta.logs.read", _GRANT)
     return Check("okta.log", CheckResult.PASS, "the System Log can be read")
@@ -104,7 +105,5 @@ def _asked(ask: Callable[[], Answer]) -> tuple[Answer | None, ScepfixError | Non
         return None, error
 
 
-def _failed(name: str, error: ScepfixError | None, result: CheckResult = CheckResult.FAIL) -> Check:
-    if error is None:
-        return Check(name, result, "no answer")
-    return Check(name, result, error.message, error.hint)
+def _failed(name: str, error: ScepfixError | None) -> Check:
+    return Check(name, CheckResult.UNKNOWN, "no answer") if error is None else line_of_error(name, error)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from scepfix.adapters.secret_values import secret
-from scepfix.adapters.web_service import Authorization, WebService
+from scepfix.adapters.web_service import Authorization, BearerToken, WebService
 from scepfix.domain.errors import ScepfixError
 from scepfix.parsers.service_settings import ServiceSettings
 
@@ -40,30 +40,12 @@ _NO_SCOPE = frozenset({"invalid_scope", "consent_required", "access_denied"})
 _DPOP = frozenset({"invalid_dpop_proof", "use_dpop_nonce"})
 
 
-class ApiToken:
-    """Implements adapters.web_service.Authorization with a token that somebody made in the Admin Console."""
-
-    def __init__(self, settings: ServiceSettings) -> None:
-        # The simulated org takes what real ones take only from service apps.
-        self._scheme = "Bearer" if settings.kind == "simulated" else "SSWS"
-        self._settings = settings
-
-    def headers(self, service: WebService, *, fresh: bool) -> Mapping[str, str]:
-        """Return the header. The token is read anew each time: one that was renewed meanwhile counts."""
-        token = secret(self._settings, "token")
-        return {"Authorization": f"{self._scheme} {token}"} if token else {}
-
-
 class ServiceApp:
-    """Implements adapters.web_service.Authorization with access tokens that are renewed before they expire.
-
-    ``granted`` are the scopes of the last token.
-    """
+    """Implements adapters.web_service.Authorization with access tokens that are renewed before they expire."""
 
     def __init__(self, settings: ServiceSettings, scopes: Collection[str], now: Callable[[], datetime]) -> None:
         self._settings, self._scopes, self._now = settings, tuple(scopes), now
         self._token, self._good_until = "", now()
-        self.granted: frozenset[str] = frozenset()
 
     def headers(self, service: WebService, *, fresh: bool) -> Mapping[str, str]:
         """Return the header; a new token is asked for where there is none, it is about to end, or was refused."""
@@ -97,7 +79,6 @@ class ServiceApp:
             raise service.wrong("answer", "the token endpoint gave no token", "is it Okta?")
         self._token = token
         self._good_until = self._now() + timedelta(seconds=life) - _RENEW_BEFORE
-        self.granted = frozenset(str(said.get("scope", "")).split())
 
     def _assertion(self, service: WebService) -> str:
         import jwt
@@ -166,7 +147,10 @@ class ServiceApp:
 
 def authorization_of(settings: ServiceSettings, scopes: Collection[str], now: Callable[[], datetime]) -> Authorization:
     """Given the settings, the scopes that are wanted and the clock, return how requests are authorized."""
-    return ServiceApp(settings, scopes, now) if "private_key" in settings.secrets else ApiToken(settings)
+    if "private_key" in settings.secrets:
+        return ServiceApp(settings, scopes, now)
+    # The simulated org takes what real ones take only from service apps.
+    return BearerToken(settings, "token", scheme="Bearer" if settings.kind == "simulated" else "SSWS")
 
 
 def no_org(service: WebService, why: str) -> ScepfixError:

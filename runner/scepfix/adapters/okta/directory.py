@@ -16,7 +16,7 @@ from scepfix.parsers.service_settings import ServiceSettings
 
 
 class OktaDirectory:
-    """Implements service.okta_snapshot.Directory. ``sleep`` and ``now`` stand in for the clock in tests."""
+    """Implements service.ports.Directory. ``sleep`` and ``now`` stand in for the clock in tests."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ _KEY = "desktopMFARecoveryPinEnabled"
 
 
 class RecoveryPinSetting:
-    """Implements service.okta_setting.OrgSetting: Enable Device Recovery PIN for Desktop MFA.
+    """Implements service.ports.OrgSetting: Enable Device Recovery PIN for Desktop MFA.
 
     ``settings`` are those of ``okta_write``; ``sleep`` and ``now`` stand in for the clock in tests.
     """
