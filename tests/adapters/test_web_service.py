@@ -28,8 +28,9 @@ from hypothesis import strategies as st
 from tests.contract.server import Asked, Said, Service, serve
 
 from scepfix.adapters import web_service
+from scepfix.adapters.authorization import BearerToken
 from scepfix.adapters.mdm import MdmError
-from scepfix.adapters.web_service import Authorization, BearerToken, Reply, WebService
+from scepfix.adapters.web_service import Authorization, Reply, WebService
 from scepfix.domain.errors import ScepfixError, UsageError
 from scepfix.parsers.service_settings import SecretRef, ServiceSettings
 

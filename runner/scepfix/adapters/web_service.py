@@ -26,7 +26,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util import Url, parse_url
 
-from scepfix.adapters.secret_values import option_path, secret, told_place
+from scepfix.adapters.secret_values import option_path
 from scepfix.domain.errors import ScepfixError, UsageError
 from scepfix.domain.inert import visible
 from scepfix.parsers.service_settings import ServiceSettings
@@ -59,29 +59,6 @@ class Authorization(Protocol):
         May ask the service itself, with ``authorized=False``. Raise the service's error.
         """
         ...
-
-
-class BearerToken:
-    """A secret that is sent as it is. It is read again where the service refused it, so that a rotated one counts."""
-
-    def __init__(self, settings: ServiceSettings, key: str, scheme: str = "Bearer") -> None:
-        """``key`` names the secret in the settings; where they have none, nothing is sent. ``scheme`` stands before it
-        in the header."""
-        self._settings, self._key, self._scheme, self._token = settings, key, scheme, ""
-
-    def headers(self, service: WebService, *, fresh: bool) -> Mapping[str, str]:
-        """Return the header, or none. Raise UsageError where the secret cannot be had or is no token."""
-        if fresh or not self._token:
-            token = secret(self._settings, self._key)
-            if token and not _TOKEN.fullmatch(token):
-                raise UsageError(
-                    "secret",
-                    "this is no token: one word of printable ASCII was expected",
-                    where=told_place(self._settings, self._key),
-                    hint="the token and nothing else belongs there",
-                )
-            self._token = token
-        return {"Authorization": f"{self._scheme} {self._token}"} if self._token else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
+from scepfix.adapters.authorization import BearerToken
 from scepfix.adapters.doctor_lines import lines_of
 from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.service_clock import clock_check
-from scepfix.adapters.web_service import BearerToken, Reply, WebService
+from scepfix.adapters.web_service import Reply, WebService
 from scepfix.domain.check import Check, CheckResult
 from scepfix.domain.device import Identity
 from scepfix.domain.errors import InputError, ScepfixError, UsageError

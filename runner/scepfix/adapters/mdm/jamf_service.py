@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from scepfix.adapters.authorization import ExpiringToken
 from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.secret_values import secret
 from scepfix.adapters.web_service import Reply, WebService
@@ -46,7 +47,7 @@ class JamfService:
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tokens = _Tokens(settings, monotonic)
+        self._tokens = ExpiringToken(partial(_ask_token, settings), monotonic, _TOKEN_SPARE_SECONDS)
         self._web = WebService(settings, "mdm", MdmError, self._tokens, connections=_CONNECTIONS, sleep=sleep)
         #: False once MDM commands were closed to us: missing privilege, or a Jamf Pro that has no such path.
         self.commands_open = True
@@ -144,55 +145,29 @@ class JamfService:
         return self.read(jamf_pro.read_page, self._web.json(reply))
 
 
-@dataclass
-class _Tokens:
-    """Implements web_service.Authorization: tokens of an API client, renewed before they end."""
-
-    settings: ServiceSettings
-    monotonic: Callable[[], float]
-    _token: str = field(default="", repr=False)
-    _until: float = 0.0
-
-    @property
-    def good(self) -> bool:
-        """Does the token still count, so that a refusal is not about it?"""
-        return bool(self._token) and self.monotonic() < self._until
-
-    def headers(self, service: WebService, *, fresh: bool) -> Mapping[str, str]:
-        if fresh or not self.good:
-            self._renew(service)
-        return {"Authorization": f"Bearer {self._token}"}
-
-    def _renew(self, service: WebService) -> None:
-        self._token = ""
-        asked_at = self.monotonic()
-        reply = self._ask(service)
-        if reply.status in (404, 405):
-            raise service.wrong(
-                "tenant", "this is no Jamf Pro: nobody gives a token there", "check mdm.url, without /api or a path"
-            )
-        if reply.status >= 400:
-            raise service.wrong(
-                "credentials",
-                f"it gives no token ({reply.status}): API client unknown there or disabled, or its secret is wrong",
-                "check mdm.client_id and mdm.client_secret, and that mdm.url is the Jamf Pro of that API client",
-            )
-        token, lasts = _read_token(service, reply)
-        self._token = token
-        self._until = asked_at + lasts - min(_TOKEN_SPARE_SECONDS, lasts / 4)
-
-    def _ask(self, service: WebService) -> Reply:
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": self.settings.text("client_id"),
-            "client_secret": secret(self.settings, "client_secret"),
-        }
-        refused = (400, 401, 403, 404, 405)
-        for path in _TOKEN_PATHS:
-            reply = service.ask("POST", path, form=form, authorized=False, accept=refused, repeatable=True)
-            if reply.status not in (404, 405):
-                break
-        return reply
+def _ask_token(settings: ServiceSettings, service: WebService) -> tuple[str, float]:
+    """Return a token for the API client, and for how many seconds it is good. Raise MdmError."""
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": settings.text("client_id"),
+        "client_secret": secret(settings, "client_secret"),
+    }
+    refused = (400, 401, 403, 404, 405)
+    for path in _TOKEN_PATHS:
+        reply = service.ask("POST", path, form=form, authorized=False, accept=refused, repeatable=True)
+        if reply.status not in (404, 405):
+            break
+    if reply.status in (404, 405):
+        raise service.wrong(
+            "tenant", "this is no Jamf Pro: nobody gives a token there", "check mdm.url, without /api or a path"
+        )
+    if reply.status >= 400:
+        raise service.wrong(
+            "credentials",
+            f"it gives no token ({reply.status}): API client unknown there or disabled, or its secret is wrong",
+            "check mdm.client_id and mdm.client_secret, and that mdm.url is the Jamf Pro of that API client",
+        )
+    return _read_token(service, reply)
 
 
 def _read_token(service: WebService, reply: Reply) -> tuple[str, float]:

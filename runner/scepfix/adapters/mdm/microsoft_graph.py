@@ -8,10 +8,11 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from scepfix.adapters.authorization import ExpiringToken
 from scepfix.adapters.mdm import MdmError
 from scepfix.adapters.secret_values import secret
 from scepfix.adapters.web_service import Reply, WebService
@@ -70,7 +71,7 @@ class EntraToken:
         self, settings: ServiceSettings, scope: str, *, sleep: Callable[[float], None], now: Callable[[], datetime]
     ) -> None:
         """``scope``: what the token is for. Raise UsageError where ``tenant`` can be none."""
-        self._settings, self._scope, self._now = settings, scope, now
+        self._settings, self._scope = settings, scope
         self._tenant = settings.text("tenant")
         if not _TENANT.fullmatch(self._tenant):
             raise UsageError(
@@ -78,26 +79,23 @@ class EntraToken:
             )
         url = settings.text("login_url", "https://login.microsoftonline.com")
         self._login = WebService(settings, "mdm", MdmError, url=url, sleep=sleep)
-        self._token, self._ends = "", datetime.min.replace(tzinfo=UTC)
+        self._token = ExpiringToken(self._ask, lambda: now().timestamp(), _EARLY_SECONDS)
 
     def headers(self, service: WebService, *, fresh: bool) -> Mapping[str, str]:
         """Return the bearer token, a new one where the old is about to end or was refused. Raise MdmError."""
-        if fresh or not self._token or self._now() >= self._ends:
-            self._token, lives = self._ask()
-            self._ends = self._now() + timedelta(seconds=max(lives - _EARLY_SECONDS, lives // 2))
-        return {"Authorization": f"Bearer {self._token}"}
+        return self._token.headers(service, fresh=fresh)
 
     def roles(self, service: WebService) -> frozenset[str] | None:
         """Return the application permissions in the token, None where it is not to be read."""
-        self.headers(service, fresh=False)
-        parts = self._token.split(".")
+        parts = self._token.get(service).split(".")
         try:
             claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
             return frozenset(map(str, claims.get("roles") or ()))
         except (IndexError, ValueError, AttributeError, TypeError):
             return None
 
-    def _ask(self) -> tuple[str, int]:
+    def _ask(self, service: WebService) -> tuple[str, float]:
+        """Ask Entra, which is another service than the one that wants the token."""
         form = {
             "grant_type": "client_credentials",
             "client_id": self._settings.text("client_id"),

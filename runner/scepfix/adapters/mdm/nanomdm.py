@@ -427,14 +427,16 @@ class NanoMdm:
 
 
 class _ApiKey:
-    """HTTP Basic with the user nanomdm; the key is read anew for each request, so that a rotated one counts."""
+    """HTTP Basic with the user nanomdm; the key is read again where it was refused, so that a rotated one counts."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self._settings = settings
+        self._settings, self._pair = settings, ""
 
     def headers(self, service: WebService, *, fresh: bool) -> Mapping[str, str]:
-        pair = f"nanomdm:{secret(self._settings, 'api_key')}".encode()
-        return {"Authorization": f"Basic {base64.b64encode(pair).decode('ascii')}"}
+        if fresh or not self._pair:
+            pair = f"nanomdm:{secret(self._settings, 'api_key')}".encode()
+            self._pair = base64.b64encode(pair).decode("ascii")
+        return {"Authorization": f"Basic {self._pair}"}
 
 
 def _record(one: KnownDevice) -> MdmDevice:

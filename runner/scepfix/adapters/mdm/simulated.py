@@ -10,9 +10,10 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from scepfix.adapters.authorization import BearerToken
 from scepfix.adapters.doctor_lines import lines_of
 from scepfix.adapters.mdm import MdmError
-from scepfix.adapters.web_service import BearerToken, WebService
+from scepfix.adapters.web_service import WebService
 from scepfix.domain.check import Check, CheckResult
 from scepfix.domain.inert import visible
 from scepfix.domain.mdm import CertificateList, CollectedText, ListedCertificate, ManagedProfile, MdmDevice

@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from scepfix.adapters.authorization import BearerToken, ExpiringToken
 from scepfix.adapters.secret_values import secret
-from scepfix.adapters.web_service import Authorization, BearerToken, WebService
+from scepfix.adapters.web_service import Authorization, WebService
 from scepfix.domain.errors import ScepfixError
 from scepfix.parsers.service_settings import ServiceSettings
 
@@ -33,7 +34,7 @@ READ_SCOPES = (
 )
 #: Okta takes up to an hour; the shorter, the less a copy is worth.
 _ASSERTION_LIFE = timedelta(minutes=5)
-_RENEW_BEFORE = timedelta(seconds=60)
+_SPARE_SECONDS = 60
 _JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _NO_CLIENT = frozenset({"invalid_client", "unauthorized_client"})
 _NO_SCOPE = frozenset({"invalid_scope", "consent_required", "access_denied"})
@@ -45,16 +46,13 @@ class ServiceApp:
 
     def __init__(self, settings: ServiceSettings, scopes: Collection[str], now: Callable[[], datetime]) -> None:
         self._settings, self._scopes, self._now = settings, tuple(scopes), now
-        self._token, self._good_until = "", now()
+        self._token = ExpiringToken(self._ask, lambda: now().timestamp(), _SPARE_SECONDS)
 
     def headers(self, service: WebService, *, fresh: bool) -> Mapping[str, str]:
         """Return the header; a new token is asked for where there is none, it is about to end, or was refused."""
-        if fresh or not self._token or self._now() >= self._good_until:
-            self._renew(service)
-        return {"Authorization": f"Bearer {self._token}"}
+        return self._token.headers(service, fresh=fresh)
 
-    def _renew(self, service: WebService) -> None:
-        self._token = ""
+    def _ask(self, service: WebService) -> tuple[str, float]:
         form = {
             "grant_type": "client_credentials",
             "scope": " ".join(self._scopes),
@@ -77,8 +75,7 @@ class ServiceApp:
             raise self._refused(service, "use_dpop_nonce")
         if not isinstance(token, str) or not token or not isinstance(life, int):
             raise service.wrong("answer", "the token endpoint gave no token", "is it Okta?")
-        self._token = token
-        self._good_until = self._now() + timedelta(seconds=life) - _RENEW_BEFORE
+        return token, life
 
     def _assertion(self, service: WebService) -> str:
         import jwt
