@@ -157,14 +157,9 @@ def okta(config: str | None) -> Okta:
 
     Raise UsageError (``no-okta``) where the settings name none.
     """
-    site = settings(config)
-    if site.okta is None:
-        raise UsageError(
-            "no-okta", "the settings name no Okta org", where=site.file or "", hint="see okta in docs/settings.md"
-        )
     from scepfix.adapters.okta.management_api import OktaManagementApi
 
-    return OktaManagementApi(site.okta)
+    return OktaManagementApi(_okta_settings(config))
 
 
 def observe(devices: Sequence[InventoryDevice], config: str | None) -> dict[str, Observation | NotObserved]:
