@@ -925,6 +925,14 @@ def test_doctor_finds_all_well(setup: Begin) -> None:
             "okta.users.read, okta.roles.read",
         ),
         (lambda one: one.face.api_tokens.update({TOKEN: frozenset()}), "okta.scopes", CheckResult.FAIL, "devices.read"),
+        (
+            lambda one: one.service.inject(
+                Said(404, {"errorCode": "E0000007"}), matches=lambda asked: asked.path == "/api/v1/features"
+            ),
+            "okta.scopes",
+            CheckResult.UNKNOWN,
+            "okta.features.read",
+        ),
         (lambda one: setattr(one.face, "closed_setting", True), "okta.setting", CheckResult.UNKNOWN, "does not tell"),
         (
             lambda one: setattr(one, "now", NOW + timedelta(minutes=6)),

@@ -53,14 +53,20 @@ def checks_of(api: OktaApi, setting_path: str) -> Iterator[Check]:
 
 def _scopes(api: OktaApi) -> Check:
     missing: list[str] = []
+    unseen: list[str] = []
     for scope, (path, query) in _READS.items():
-        reply, failed = _asked(partial(api.ask, "GET", path, query=query, accept=(403,)))
+        reply, failed = _asked(partial(api.ask, "GET", path, query=query, accept=(403, 404)))
         if reply is None:
             return _failed("okta.scopes", failed)
         if reply.status == 403:
             missing.append(scope)
+        elif reply.status == 404:
+            unseen.append(scope)
     if missing:
         return Check("okta.scopes", CheckResult.FAIL, f"refused (403): {', '.join(missing)}", _GRANT)
+    if unseen:
+        said = f"this org has no answer (404) that would show: {', '.join(unseen)}"
+        return Check("okta.scopes", CheckResult.UNKNOWN, said, _GRANT)
     return Check("okta.scopes", CheckResult.PASS, f"each can be read with: {', '.join(_READS)}")
 
 
