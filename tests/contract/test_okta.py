@@ -904,6 +904,16 @@ def test_only_a_share_of_a_limit_is_used(setup: Begin, remaining: int, share: in
 # --- doctor -----------------------------------------------------------------------------------------------------
 
 
+def lacks_features(one: Setup) -> None:
+    not_found = Said(404, {"errorCode": "E0000007"})
+    one.service.inject(not_found, matches=lambda asked: asked.path == "/api/v1/features")
+
+
+def lacks_features_and_roles(one: Setup) -> None:
+    lacks_features(one)
+    one.face.api_tokens.update({TOKEN: okta_face.READ - {"okta.roles.read"}})
+
+
 def test_doctor_finds_all_well(setup: Begin) -> None:
     one = setup()
     one.face.headers = limits(600, 599, NOW + timedelta(seconds=30), NOW)
@@ -925,13 +935,12 @@ def test_doctor_finds_all_well(setup: Begin) -> None:
             "okta.users.read, okta.roles.read",
         ),
         (lambda one: one.face.api_tokens.update({TOKEN: frozenset()}), "okta.scopes", CheckResult.FAIL, "devices.read"),
+        (lacks_features, "okta.scopes", CheckResult.UNKNOWN, "(404): okta.features.read"),
         (
-            lambda one: one.service.inject(
-                Said(404, {"errorCode": "E0000007"}), matches=lambda asked: asked.path == "/api/v1/features"
-            ),
+            lacks_features_and_roles,
             "okta.scopes",
-            CheckResult.UNKNOWN,
-            "okta.features.read",
+            CheckResult.FAIL,
+            "refused (403): okta.roles.read; this org lacks what would show it (404): okta.features.read",
         ),
         (lambda one: setattr(one.face, "closed_setting", True), "okta.setting", CheckResult.UNKNOWN, "does not tell"),
         (

@@ -25,6 +25,7 @@ _GRANT = (
     "service app: Applications > the app > Okta API Scopes, and a role that may see it (Admin roles); "
     "API token: the role of its owner"
 )
+_BY_HAND = "check by hand whether it is granted: Applications > the app > Okta API Scopes; API token: its owner's role"
 
 CREDENTIALS = "okta.credentials"
 
@@ -62,11 +63,12 @@ def _scopes(api: OktaApi) -> Check:
             missing.append(scope)
         elif reply.status == 404:
             unseen.append(scope)
+    not_shown = f"this org lacks what would show it (404): {', '.join(unseen)}"
     if missing:
-        return Check("okta.scopes", CheckResult.FAIL, f"refused (403): {', '.join(missing)}", _GRANT)
+        said = [f"refused (403): {', '.join(missing)}", *([not_shown] if unseen else [])]
+        return Check("okta.scopes", CheckResult.FAIL, "; ".join(said), _GRANT)
     if unseen:
-        said = f"this org has no answer (404) that would show: {', '.join(unseen)}"
-        return Check("okta.scopes", CheckResult.UNKNOWN, said, _GRANT)
+        return Check("okta.scopes", CheckResult.UNKNOWN, not_shown, _BY_HAND)
     return Check("okta.scopes", CheckResult.PASS, f"each can be read with: {', '.join(_READS)}")
 
 
